@@ -1,0 +1,13 @@
+//! What every skep process shares: ids, wire messages, the journal's records, error codes, the restart delay.
+//!
+//! Architecture invariant: this crate does no I/O, reads no clock and spawns nothing. Bytes come in as slices,
+//! time comes in as arguments.
+
+pub mod api;
+pub mod backoff;
+pub mod code;
+pub mod event;
+pub mod framing;
+pub mod ids;
+pub mod protocol;
+pub mod session;
