@@ -351,3 +351,14 @@ pub struct SessionSnapshot {
     /// When anything of this last changed.
     pub updated_at: Timestamp,
 }
+
+/// The content of `sessions/<id>/session.json`: the session's settings, and its last state as a cache, written by
+/// whoever holds the lease when the session is opened, comes to rest or closes. The journal is the truth.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionFile {
+    /// The session's settings.
+    pub spec: SessionSpec,
+    /// Its last known state; its head tells whether the cache is stale.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub snapshot: Option<SessionSnapshot>,
+}
