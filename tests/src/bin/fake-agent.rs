@@ -1,0 +1,374 @@
+//! A scripted ACP agent. The prompt's lines are its script, run in order; what no line says, it does not do.
+//!
+//! | line | what happens |
+//! |---|---|
+//! | `say TEXT` | one message chunk |
+//! | `updates N` | N message chunks `1`, `2`, … |
+//! | `stream N MILLIS` | the same, one every so many milliseconds |
+//! | `gate PATH` | goes on once the file PATH exists, or on a cancel |
+//! | `big BYTES` | one message chunk of that size |
+//! | `ask KIND TITLE` | asks permission for a tool of that kind; says `allowed` or `denied` |
+//! | `pid` | says the agent's process id |
+//! | `env` | says the agent's environment, one chunk for each variable |
+//! | `count` | says how many prompts this session has had here, plus 100 if it was loaded |
+//! | `unknown-update`, `bad-update`, `noise`, `half-line` | what a careless agent may write |
+//! | `surrogate` | legal JSON with a lone surrogate |
+//! | `other-session` | an update for a session that the client does not know |
+//! | `request METHOD` | a request that the client may not know; says the answer |
+//! | `stderr BYTES` | floods standard error |
+//! | `error MESSAGE` | answers the prompt with an error |
+//! | `stop REASON` | answers with that stop reason |
+//! | `silent` | answers `end_turn` without having said anything |
+//! | `exit CODE`, `crash` | ends in mid-turn (`crash`: by SIGKILL) |
+//! | `hang` | never answers, not even a cancel |
+//! | `wait` | answers only when it is cancelled |
+//! | `ignore-term` | SIGTERM does nothing from here on |
+//! | `fork` | leaves a child in the same process group |
+//! | `double-fork` | leaves an orphan in a session of its own that ignores SIGTERM and holds no descriptor |
+//!
+//! Options: `--no-load` (no `session/load`), `--hang` (never answers `initialize`), `--exit CODE` (ends at once),
+//! `--deaf` (ignores the end of its input).
+
+use std::collections::BTreeMap;
+use std::io::{BufRead as _, Write as _};
+use std::path::Path;
+use std::process::{Command, ExitCode, Stdio};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use nix::sys::signal::{SigSet, Signal, kill};
+use nix::unistd::Pid;
+use serde_json::{Value, json};
+
+/// SIGTERM is ignored.
+static STUBBORN: AtomicBool = AtomicBool::new(false);
+
+/// The next id of a request of ours.
+static NEXT_ID: AtomicU64 = AtomicU64::new(1);
+
+fn main() -> ExitCode {
+    let options: Vec<String> = std::env::args().skip(1).collect();
+    let has = |name: &str| options.iter().any(|option| option == name);
+    if let Some(at) = options.iter().position(|option| option == "--exit") {
+        return ExitCode::from(options.get(at + 1).and_then(|code| code.parse().ok()).unwrap_or(1));
+    }
+    take_sigterm();
+    if has("--hang") {
+        forever();
+    }
+    let (send, incoming) = channel();
+    let deaf = has("--deaf");
+    std::thread::spawn(move || read(&send, deaf));
+    Agent { incoming, loads: !has("--no-load"), prompts: BTreeMap::new() }.run()
+}
+
+/// SIGTERM ends the agent at once, unless the script said `ignore-term`.
+fn take_sigterm() {
+    let mut signals = SigSet::empty();
+    signals.add(Signal::SIGTERM);
+    signals.thread_block().expect("a signal can be blocked");
+    std::thread::spawn(move || {
+        while signals.wait().is_ok() {
+            if !STUBBORN.load(Ordering::SeqCst) {
+                die(Signal::SIGKILL);
+            }
+        }
+    });
+}
+
+fn read(send: &Sender<Value>, deaf: bool) {
+    for line in std::io::stdin().lock().lines() {
+        let Ok(line) = line else { break };
+        if let Ok(message) = serde_json::from_str(&line)
+            && send.send(message).is_err()
+        {
+            return;
+        }
+    }
+    if deaf {
+        forever();
+    }
+}
+
+fn forever() -> ! {
+    loop {
+        std::thread::park();
+    }
+}
+
+fn die(signal: Signal) -> ! {
+    kill(Pid::this(), signal).ok();
+    forever()
+}
+
+/// How the script goes on after a line.
+enum Next {
+    Line,
+    Answer(Value),
+    Exit(u8),
+}
+
+struct Agent {
+    incoming: Receiver<Value>,
+    loads: bool,
+    prompts: BTreeMap<String, u64>,
+}
+
+impl Agent {
+    fn run(mut self) -> ExitCode {
+        while let Ok(message) = self.incoming.recv() {
+            let id = &message["id"];
+            let params = &message["params"];
+            match message["method"].as_str() {
+                Some("initialize") => reply(id, &self.capabilities()),
+                Some("session/new") => {
+                    let session = format!("fake-{}-{}", std::process::id(), self.prompts.len());
+                    self.prompts.insert(session.clone(), 0);
+                    reply(id, &json!({ "sessionId": session }));
+                }
+                Some("session/load") => {
+                    let session = text(&params["sessionId"]);
+                    self.prompts.insert(session, 100);
+                    reply(id, &json!({}));
+                }
+                Some("session/prompt") => {
+                    let session = text(&params["sessionId"]);
+                    *self.prompts.entry(session.clone()).or_default() += 1;
+                    match self.play(&session, &text(&params["prompt"][0]["text"])) {
+                        Next::Exit(code) => return ExitCode::from(code),
+                        Next::Answer(answer) => {
+                            write_line(&with(answer, json!({"jsonrpc": "2.0", "id": id})).to_string());
+                        }
+                        Next::Line => reply(id, &json!({"stopReason": "end_turn"})),
+                    }
+                }
+                Some(_) if !id.is_null() => {
+                    let error = json!({"code": -32601, "message": "Method not found"});
+                    write_line(&json!({"jsonrpc": "2.0", "id": id, "error": error}).to_string());
+                }
+                _ => {}
+            }
+        }
+        ExitCode::SUCCESS
+    }
+
+    fn capabilities(&self) -> Value {
+        json!({
+            "protocolVersion": 1,
+            "agentCapabilities": {"loadSession": self.loads},
+            "agentInfo": {"name": "fake-agent", "title": "Fake agent", "version": "1.0.0"},
+            "authMethods": [],
+        })
+    }
+
+    fn play(&mut self, session: &str, script: &str) -> Next {
+        for line in script.lines().filter(|line| !line.trim().is_empty()) {
+            let line = line.trim();
+            let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
+            match self.step(session, word, rest) {
+                Next::Line => {}
+                last => return last,
+            }
+        }
+        Next::Line
+    }
+
+    fn step(&mut self, session: &str, word: &str, rest: &str) -> Next {
+        match word {
+            "say" => say(session, rest),
+            "updates" => (1..=parse(rest)).for_each(|n| say(session, &n.to_string())),
+            "stream" => return self.stream(session, rest),
+            "gate" => return self.gate(rest),
+            "big" => say(session, &"x".repeat(usize::try_from(parse(rest)).unwrap_or(0))),
+            "ask" => return self.ask(session, rest),
+            "pid" => say(session, &std::process::id().to_string()),
+            "env" => std::env::vars().for_each(|(name, value)| say(session, &format!("{name}={value}"))),
+            "count" => say(session, &self.prompts.get(session).copied().unwrap_or(0).to_string()),
+            "request" => return self.request(session, rest),
+            "error" => return Next::Answer(json!({"error": {"code": -32000, "message": rest}})),
+            "stop" => return Next::Answer(json!({"result": {"stopReason": rest}})),
+            "silent" => return Next::Answer(json!({"result": {"stopReason": "end_turn"}})),
+            "exit" => return Next::Exit(u8::try_from(parse(rest)).unwrap_or(1)),
+            "crash" => die(Signal::SIGKILL),
+            "hang" => forever(),
+            "wait" => return self.wait_cancel(None),
+            "ignore-term" => STUBBORN.store(true, Ordering::SeqCst),
+            "fork" => leave("sleep 1000 & exit 0"),
+            "double-fork" => leave(
+                "setsid sh -c \"trap '' TERM; exec </dev/null >/dev/null 2>&1; while :; do sleep 1000; done\" & exit 0",
+            ),
+            "stderr" => flood(parse(rest)),
+            _ => return careless(session, word),
+        }
+        Next::Line
+    }
+
+    fn stream(&self, session: &str, rest: &str) -> Next {
+        let (count, millis) = rest.split_once(' ').unwrap_or((rest, "10"));
+        for n in 1..=parse(count) {
+            say(session, &n.to_string());
+            if let cancelled @ Next::Answer(_) = self.wait_cancel(Some(Duration::from_millis(parse(millis))))
+            {
+                return cancelled;
+            }
+        }
+        Next::Line
+    }
+
+    fn gate(&self, path: &str) -> Next {
+        while !Path::new(path).exists() {
+            if let cancelled @ Next::Answer(_) = self.wait_cancel(Some(Duration::from_millis(10))) {
+                return cancelled;
+            }
+        }
+        Next::Line
+    }
+
+    /// Waits for a cancel: `Answer(cancelled)` when it came, `Line` when `limit` passed, an exit at end of input.
+    fn wait_cancel(&self, limit: Option<Duration>) -> Next {
+        loop {
+            let message = match limit {
+                None => self.incoming.recv().map_err(|_| RecvTimeoutError::Disconnected),
+                Some(limit) => self.incoming.recv_timeout(limit),
+            };
+            match message {
+                Ok(message) if message["method"] == "session/cancel" => return cancelled(),
+                Ok(_) => {}
+                Err(RecvTimeoutError::Timeout) => return Next::Line,
+                Err(RecvTimeoutError::Disconnected) => return Next::Exit(0),
+            }
+        }
+    }
+
+    fn ask(&self, session: &str, rest: &str) -> Next {
+        let (kind, title) = rest.split_once(' ').unwrap_or((rest, "a deed"));
+        let params = json!({
+            "sessionId": session,
+            "toolCall": {"toolCallId": "deed", "kind": kind, "title": title},
+            "options": [
+                {"optionId": "yes", "name": "Do it", "kind": "allow_once"},
+                {"optionId": "always", "name": "Always", "kind": "allow_always"},
+                {"optionId": "no", "name": "Do not", "kind": "reject_once"},
+            ],
+        });
+        match self.call("session/request_permission", &params) {
+            Ok(answer) => {
+                let outcome = &answer["result"]["outcome"];
+                if outcome["outcome"] == "cancelled" {
+                    return cancelled();
+                }
+                say(session, if outcome["optionId"] == "no" { "denied" } else { "allowed" });
+                Next::Line
+            }
+            Err(last) => last,
+        }
+    }
+
+    fn request(&self, session: &str, method: &str) -> Next {
+        match self.call(method, &json!({"sessionId": session})) {
+            Ok(answer) => {
+                say(session, &format!("answered {}", answer["error"]["code"]));
+                Next::Line
+            }
+            Err(last) => last,
+        }
+    }
+
+    fn call(&self, method: &str, params: &Value) -> Result<Value, Next> {
+        let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
+        write_line(&json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params}).to_string());
+        loop {
+            match self.incoming.recv() {
+                Ok(message) if message["method"].is_null() && message["id"] == id => return Ok(message),
+                Ok(_) => {}
+                Err(_) => return Err(Next::Exit(0)),
+            }
+        }
+    }
+}
+
+/// What a careless agent may write.
+fn careless(session: &str, word: &str) -> Next {
+    match word {
+        "unknown-update" => update(session, &json!({"sessionUpdate": "hologram", "x": 1})),
+        "bad-update" => update(session, &json!({"sessionUpdate": "tool_call", "title": 5})),
+        "other-session" => say("a-stranger", "who?"),
+        "noise" => write_line("Debugger listening on ws://…\n\n\u{1b}[31mwarning\u{1b}[0m\n{not json\n[]\n3"),
+        "half-line" => {
+            write_raw(b"{\"jsonrpc\":\"2.0\",\"id\":");
+            return Next::Exit(3);
+        }
+        "surrogate" => write_line(
+            &json!({"jsonrpc": "2.0", "method": "session/update", "params": {
+                "sessionId": session,
+                "update": {"sessionUpdate": "agent_message_chunk", "content": {"type": "text", "text": "LONE"}},
+            }})
+            .to_string()
+            .replace("LONE", "\\ud800"),
+        ),
+        _ => return Next::Answer(json!({"error": {"code": -32602, "message": format!("no such line: {word}")}})),
+    }
+    Next::Line
+}
+
+fn cancelled() -> Next {
+    Next::Answer(json!({"result": {"stopReason": "cancelled"}}))
+}
+
+#[expect(clippy::disallowed_methods, reason = "an agent starts programs as it likes")]
+fn leave(script: &str) {
+    let mut shell = Command::new("sh");
+    shell.args(["-c", script]).stdin(Stdio::null());
+    shell.status().expect("a shell");
+}
+
+fn flood(bytes: u64) {
+    let line = [b"e".repeat(99), b"\n".to_vec()].concat();
+    let mut stderr = std::io::stderr().lock();
+    for _ in 0..bytes.div_ceil(100) {
+        stderr.write_all(&line).ok();
+    }
+}
+
+fn say(session: &str, text: &str) {
+    let content = json!({"type": "text", "text": text});
+    update(session, &json!({"sessionUpdate": "agent_message_chunk", "content": content}));
+}
+
+fn update(session: &str, update: &Value) {
+    let params = json!({"sessionId": session, "update": update});
+    write_line(&json!({"jsonrpc": "2.0", "method": "session/update", "params": params}).to_string());
+}
+
+fn reply(id: &Value, result: &Value) {
+    write_line(&json!({"jsonrpc": "2.0", "id": id, "result": result}).to_string());
+}
+
+fn write_line(line: &str) {
+    write_raw(format!("{line}\n").as_bytes());
+}
+
+fn write_raw(bytes: &[u8]) {
+    static OUT: Mutex<()> = Mutex::new(());
+    let _whole_lines = OUT.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut out = std::io::stdout().lock();
+    // A client that is gone is noticed at the end of our input.
+    out.write_all(bytes).and_then(|()| out.flush()).ok();
+}
+
+fn with(mut message: Value, more: Value) -> Value {
+    if let (Some(message), Value::Object(more)) = (message.as_object_mut(), more) {
+        message.extend(more);
+    }
+    message
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
+}
+
+fn parse(number: &str) -> u64 {
+    number.trim().parse().unwrap_or(0)
+}

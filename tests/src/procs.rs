@@ -1,0 +1,125 @@
+//! Every process on the machine, seen through `/proc`: who still carries a test's directory, and who is alive.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::path::Path;
+
+use nix::sys::signal::{Signal, kill};
+
+use crate::cmd::pid;
+
+/// A process that has to do with a test.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trace {
+    /// Its id.
+    pub pid: u32,
+    /// Its command line.
+    pub command: String,
+    /// Where the mark was found: `environment`, `arguments`, `directory`, or an open file.
+    pub found: String,
+}
+
+/// Every process but this one that carries `mark` (a path) in its environment, arguments, working directory or open
+/// files. Zombies count: nobody may leave those either.
+#[must_use]
+pub fn carrying(mark: &Path) -> Vec<Trace> {
+    let mark = mark.as_os_str().as_encoded_bytes();
+    pids().into_iter().filter_map(|pid| trace(pid, mark)).collect()
+}
+
+fn trace(pid: u32, mark: &[u8]) -> Option<Trace> {
+    let dir = format!("/proc/{pid}");
+    let command = fs::read(format!("{dir}/cmdline")).ok()?;
+    let has = |bytes: &[u8]| bytes.windows(mark.len()).any(|window| window == mark);
+    let found = if has(&command) {
+        "arguments".to_owned()
+    } else if fs::read(format!("{dir}/environ")).is_ok_and(|environment| has(&environment)) {
+        "environment".to_owned()
+    } else if link_has(Path::new(&format!("{dir}/cwd")), &has) {
+        "directory".to_owned()
+    } else {
+        open_file(&dir, &has)?
+    };
+    let command = String::from_utf8_lossy(&command).replace('\0', " ");
+    Some(Trace { pid, command, found })
+}
+
+fn open_file(dir: &str, has: &impl Fn(&[u8]) -> bool) -> Option<String> {
+    let files = fs::read_dir(format!("{dir}/fd")).ok()?;
+    let path = files.flatten().map(|file| file.path()).find(|path| link_has(path, has))?;
+    fs::read_link(&path).ok().map(|target| format!("open file {}", target.display()))
+}
+
+fn link_has(link: &Path, has: &impl Fn(&[u8]) -> bool) -> bool {
+    fs::read_link(link).is_ok_and(|target| has(target.as_os_str().as_encoded_bytes()))
+}
+
+/// Every process but this one.
+fn pids() -> Vec<u32> {
+    let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
+    let own = std::process::id();
+    let numbers = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    numbers.filter(|pid| *pid != own).collect()
+}
+
+/// The processes whose parent is `parent`.
+#[must_use]
+pub fn children(parent: u32) -> Vec<u32> {
+    pids().into_iter().filter(|pid| stat(*pid).is_some_and(|stat| stat.parent == parent)).collect()
+}
+
+/// Whether the process runs (a zombie does not).
+#[must_use]
+pub fn is_running(pid: u32) -> bool {
+    stat(pid).is_some_and(|stat| stat.state != 'Z' && stat.state != 'X')
+}
+
+/// Whether the process is a zombie.
+#[must_use]
+pub fn is_zombie(pid: u32) -> bool {
+    stat(pid).is_some_and(|stat| stat.state == 'Z')
+}
+
+/// How many file descriptors the process holds.
+///
+/// # Panics
+///
+/// When it is gone.
+#[must_use]
+pub fn open_files(pid: u32) -> usize {
+    fs::read_dir(format!("/proc/{pid}/fd")).expect("the process runs").count()
+}
+
+struct Stat {
+    state: char,
+    parent: u32,
+}
+
+fn stat(pid: u32) -> Option<Stat> {
+    let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let mut fields = text[text.rfind(')')? + 2..].split(' ');
+    Some(Stat { state: fields.next()?.chars().next()?, parent: fields.next()?.parse().ok()? })
+}
+
+/// The process's environment, as text.
+///
+/// # Errors
+///
+/// When it is gone or not ours.
+pub fn environment(pid: u32) -> Result<Vec<String>, ErrorKind> {
+    let bytes = fs::read(format!("/proc/{pid}/environ")).map_err(|error| error.kind())?;
+    let variables = bytes.split(|byte| *byte == 0).filter(|variable| !variable.is_empty());
+    Ok(variables.map(|variable| String::from_utf8_lossy(variable).into_owned()).collect())
+}
+
+/// Sends a signal to a process that belongs to the test.
+///
+/// # Panics
+///
+/// When it is gone.
+#[track_caller]
+pub fn signal(number: u32, signal: Signal) {
+    if let Err(error) = kill(pid(number), signal) {
+        panic!("could not send {signal} to {number}: {error}");
+    }
+}
