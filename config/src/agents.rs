@@ -1,0 +1,211 @@
+//! `[agents.NAME]`: the agents that sessions can run, built-in and configured (N1).
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::fmt;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::schema::{Schema, Visitor};
+use crate::value::choice;
+
+/// How skep speaks with an agent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum Driver {
+    /// The Agent Client Protocol over stdio.
+    #[default]
+    Acp,
+}
+
+choice!(Driver { "acp" => Acp });
+
+/// Where an agent is defined.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Source {
+    /// In skep itself.
+    BuiltIn,
+    /// In the configuration file, wholly or in part.
+    Configured,
+}
+
+/// An agent.
+#[derive(Clone, PartialEq, Eq)]
+pub struct AgentPreset {
+    /// Its name.
+    pub name: String,
+    /// What it is, for people.
+    pub title: String,
+    /// How skep speaks with it.
+    pub driver: Driver,
+    /// Its program and arguments.
+    pub command: Vec<String>,
+    /// Variables that it gets beside the declared ones.
+    pub env: BTreeMap<String, String>,
+    /// How long it may take to end after its stdin was closed. Default 2 s.
+    pub eof_grace: Duration,
+    /// What to do when its program is missing.
+    pub hint: Option<String>,
+    /// Where it is defined.
+    pub source: Source,
+}
+
+impl AgentPreset {
+    /// The name of the built-in shell agent.
+    pub const SHELL: &str = "shell";
+
+    fn named(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            title: name.to_owned(),
+            driver: Driver::Acp,
+            command: Vec::new(),
+            env: BTreeMap::new(),
+            eof_grace: Duration::from_secs(2),
+            hint: None,
+            source: Source::BuiltIn,
+        }
+    }
+
+    /// Where its program is: the path itself if it has a slash, else the first hit in `search_path` (`PATH`).
+    #[must_use]
+    pub fn find(&self, search_path: &OsStr) -> Option<PathBuf> {
+        let program = Path::new(self.command.first()?);
+        if program.components().count() > 1 {
+            return is_executable(program).then(|| program.to_owned());
+        }
+        std::env::split_paths(search_path)
+            .filter(|directory| directory.is_absolute())
+            .map(|directory| directory.join(program))
+            .find(|path| is_executable(path))
+    }
+}
+
+fn is_executable(path: &Path) -> bool {
+    path.metadata().is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
+}
+
+/// Names of variables only: values may be keys.
+impl fmt::Debug for AgentPreset {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AgentPreset")
+            .field("name", &self.name)
+            .field("title", &self.title)
+            .field("driver", &self.driver)
+            .field("command", &self.command)
+            .field("env", &self.env.keys())
+            .field("eof_grace", &self.eof_grace)
+            .field("hint", &self.hint)
+            .field("source", &self.source)
+            .finish()
+    }
+}
+
+/// The agents that skep knows by itself: the shell agent, and the model agents whose ACP command is known.
+#[must_use]
+pub fn built_in() -> BTreeMap<String, AgentPreset> {
+    let model = |name: &str, title: &str, command: &[&str], packages: &str| AgentPreset {
+        title: title.to_owned(),
+        command: command.iter().map(|part| (*part).to_owned()).collect(),
+        hint: Some(format!("npm install -g {packages}")),
+        ..AgentPreset::named(name)
+    };
+    let mut codex = model("codex", "Codex", &["codex-acp"], "@agentclientprotocol/codex-acp");
+    codex.eof_grace = Duration::from_secs(8);
+    let mut claude =
+        model("claude", "Claude Code", &["claude-agent-acp"], "@agentclientprotocol/claude-agent-acp");
+    claude.eof_grace = Duration::from_secs(4);
+    let agents = [
+        shell(),
+        claude,
+        codex,
+        model("gemini", "Gemini CLI", &["gemini", "--acp"], "@google/gemini-cli"),
+        model("opencode", "opencode", &["opencode", "acp"], "opencode-ai"),
+        model("pi", "pi", &["pi-acp"], "pi-acp @earendil-works/pi-coding-agent"),
+        model("qwen", "Qwen Code", &["qwen", "--acp"], "@qwen-code/qwen-code"),
+    ];
+    agents.into_iter().map(|agent| (agent.name.clone(), agent)).collect()
+}
+
+fn shell() -> AgentPreset {
+    AgentPreset {
+        title: String::from("Built-in shell agent"),
+        command: vec![own_program(), String::from("agent"), String::from("shell")],
+        eof_grace: Duration::from_millis(500),
+        ..AgentPreset::named(AgentPreset::SHELL)
+    }
+}
+
+/// This binary's path. After an upgrade in place the kernel calls the old file `… (deleted)`; the new one is meant.
+fn own_program() -> String {
+    let path = std::env::current_exe().ok().and_then(|path| path.into_os_string().into_string().ok());
+    match path {
+        Some(path) => path.strip_suffix(" (deleted)").map_or(path.clone(), str::to_owned),
+        None => String::from("skep"),
+    }
+}
+
+/// What an `[agents.NAME]` table starts from: the built-in agent of that name, or an empty one.
+pub(crate) fn start_from(name: &str) -> Result<AgentPreset, String> {
+    let valid = (1..=64).contains(&name.len())
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
+    if !valid {
+        return Err(String::from("an agent's name is 1 to 64 letters, digits, `_` or `-`"));
+    }
+    Ok(built_in().remove(name).unwrap_or_else(|| AgentPreset::named(name)))
+}
+
+impl Schema for AgentPreset {
+    fn visit<V: Visitor>(&mut self, v: &mut V) {
+        v.value("title", &mut self.title);
+        v.value("driver", &mut self.driver);
+        v.value("command", &mut self.command);
+        v.value("env", &mut self.env);
+        v.ranged("eof_grace", &mut self.eof_grace, Duration::ZERO..=Duration::from_secs(600));
+        v.optional("hint", &mut self.hint);
+    }
+
+    fn check(&self) -> Vec<(&'static str, String)> {
+        let complaint = match self.command.first() {
+            None => "an agent needs a `command`: a list of its program and arguments",
+            Some(program) if program.is_empty() => "the first item of `command`, the program, is empty",
+            Some(_) if self.command.iter().any(|part| part.contains('\0')) => "`command` contains a NUL",
+            Some(_) => return Vec::new(),
+        };
+        vec![("command", complaint.to_owned())]
+    }
+
+    fn configured(&mut self) {
+        self.source = Source::Configured;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn n1_a_program_is_found_in_the_search_path_or_by_its_own_path() {
+        let directory = tempfile::tempdir().unwrap();
+        let program = directory.path().join("gemini");
+        let gemini = built_in().remove("gemini").unwrap();
+        assert_eq!(gemini.find(directory.path().as_os_str()), None);
+        std::fs::write(&program, "#!/bin/sh\n").unwrap();
+        assert_eq!(gemini.find(directory.path().as_os_str()), None, "not executable");
+        std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+        assert_eq!(gemini.find(directory.path().as_os_str()), Some(program.clone()));
+        let absolute =
+            AgentPreset { command: vec![program.to_str().unwrap().to_owned()], ..AgentPreset::named("x") };
+        assert_eq!(absolute.find(OsStr::new("")), Some(program));
+        assert_eq!(gemini.find(OsStr::new(".")), None, "a relative directory is not searched");
+    }
+
+    #[test]
+    fn secrets_in_the_environment_stay_out_of_debug_output() {
+        let mut agent = AgentPreset::named("x");
+        agent.env.insert(String::from("API_KEY"), String::from("hunter2"));
+        let debug = format!("{agent:?}");
+        assert!(debug.contains("API_KEY") && !debug.contains("hunter2"), "{debug}");
+    }
+}

@@ -1,0 +1,76 @@
+//! All settings, resolved.
+
+use std::collections::BTreeMap;
+
+use crate::agents::{self, AgentPreset};
+use crate::api::ApiSettings;
+use crate::daemon::DaemonSettings;
+use crate::logs::LogSettings;
+use crate::notify::NotifySettings;
+use crate::permissions::PermissionSettings;
+use crate::pool::PoolSettings;
+use crate::restart::RestartSettings;
+use crate::schema::{Schema, Visitor};
+use crate::session::SessionSettings;
+
+/// Everything that can be configured, merged and checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// `[daemon]`.
+    pub daemon: DaemonSettings,
+    /// `[api]`.
+    pub api: ApiSettings,
+    /// `[restart]`.
+    pub restart: RestartSettings,
+    /// `[pool]`.
+    pub pool: PoolSettings,
+    /// `[session]`.
+    pub session: SessionSettings,
+    /// `[permissions]`.
+    pub permissions: PermissionSettings,
+    /// `[agents.NAME]`: the built-in ones and the configured ones, by name.
+    pub agents: BTreeMap<String, AgentPreset>,
+    /// `[notify]`.
+    pub notify: NotifySettings,
+    /// `[logs]`.
+    pub logs: LogSettings,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            daemon: DaemonSettings::default(),
+            api: ApiSettings::default(),
+            restart: RestartSettings::default(),
+            pool: PoolSettings::default(),
+            session: SessionSettings::default(),
+            permissions: PermissionSettings::default(),
+            agents: agents::built_in(),
+            notify: NotifySettings::default(),
+            logs: LogSettings::default(),
+        }
+    }
+}
+
+impl Schema for Settings {
+    fn visit<V: Visitor>(&mut self, v: &mut V) {
+        v.section("daemon", &mut self.daemon);
+        v.section("session", &mut self.session);
+        v.section("permissions", &mut self.permissions);
+        v.section("pool", &mut self.pool);
+        v.section("restart", &mut self.restart);
+        v.section("api", &mut self.api);
+        v.section("notify", &mut self.notify);
+        v.section("logs", &mut self.logs);
+        v.entries("agents", &mut self.agents, agents::start_from);
+    }
+
+    fn check(&self) -> Vec<(&'static str, String)> {
+        if self.agents.contains_key(&self.session.default_agent) {
+            return Vec::new();
+        }
+        let names: Vec<&str> = self.agents.keys().map(String::as_str).collect();
+        let names = names.join(", ");
+        vec![("session.default_agent", format!("there is no such agent; there are {names}"))]
+    }
+}
