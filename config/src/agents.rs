@@ -140,10 +140,11 @@ fn shell() -> AgentPreset {
 /// This binary's path. After an upgrade in place the kernel calls the old file `… (deleted)`; the new one is meant.
 fn own_program() -> String {
     let path = std::env::current_exe().ok().and_then(|path| path.into_os_string().into_string().ok());
-    match path {
-        Some(path) => path.strip_suffix(" (deleted)").map_or(path.clone(), str::to_owned),
-        None => String::from("skep"),
+    let Some(mut path) = path else { return String::from("skep") };
+    if let Some(replaced) = path.strip_suffix(" (deleted)") {
+        path.truncate(replaced.len());
     }
+    path
 }
 
 /// What an `[agents.NAME]` table starts from: the built-in agent of that name, or an empty one.

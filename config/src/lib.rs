@@ -28,6 +28,9 @@ mod schema;
 mod value;
 mod write;
 
+#[cfg(test)]
+mod tests;
+
 pub use agents::{AgentPreset, Driver, Source};
 pub use change::{Applies, Change};
 pub use env::Environment;

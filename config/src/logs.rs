@@ -76,6 +76,6 @@ impl Schema for LogSettings {
         v.value("debug", &mut self.debug);
         v.ranged("max_bytes", &mut self.max_bytes, ByteSize::kib(64)..=ByteSize::gib(1));
         v.ranged("files", &mut self.files, 1..=100);
-        v.ranged("keep", &mut self.keep, Duration::from_secs(3_600)..=Duration::from_secs(3_660 * 86_400));
+        v.ranged("keep", &mut self.keep, Duration::from_secs(3_600)..=Duration::from_secs(10 * 31_557_600));
     }
 }

@@ -115,8 +115,16 @@ impl<'a, 'i> Reader<'a, 'i> {
 
     fn refuse(&mut self, key: &str, value: &Spanned<DeValue<'_>>, expected: &str, why: Option<&str>) {
         let key = self.dotted(key);
-        let why = why.map(|why| format!("; {why}")).unwrap_or_default();
-        let message = format!("`{key}` is {}, expected {expected}{why}", found(value.get_ref()));
+        let message = match (value.get_ref(), why) {
+            // Of a list or table the complaint itself says which item is meant.
+            (DeValue::Array(_) | DeValue::Table(_), Some(why)) => {
+                format!("`{key}`: {why}, expected {expected}")
+            }
+            (found_there, Some(why)) => {
+                format!("`{key}` is {}, expected {expected}; {why}", found(found_there))
+            }
+            (found_there, None) => format!("`{key}` is {}, expected {expected}", found(found_there)),
+        };
         self.problem(key, &value.span(), message);
     }
 

@@ -88,7 +88,7 @@ impl Default for SessionSettings {
 }
 
 const DAY: Duration = Duration::from_secs(86_400);
-const YEARS: Duration = Duration::from_secs(3_660 * 86_400);
+const YEARS: Duration = Duration::from_secs(10 * 31_557_600);
 const INSTANT: Duration = Duration::from_millis(1);
 
 impl Schema for SessionSettings {

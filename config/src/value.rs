@@ -218,7 +218,7 @@ impl<T: Setting> Setting for Vec<T> {
                     let nth = at + 1;
                     Refusal::Value(match refusal {
                         Refusal::Type => format!("item {nth} is {}", found(item.get_ref())),
-                        Refusal::Value(why) => format!("item {nth}: {why}"),
+                        Refusal::Value(why) => format!("item {nth} is {}; {why}", found(item.get_ref())),
                     })
                 })
             })
