@@ -5,18 +5,18 @@
 //! never ends the process. Linux is complete; macOS lives behind the same signatures, by process groups, parent
 //! links and kqueue.
 
-pub mod process;
-pub mod exit;
-pub mod spawn;
-pub mod signal;
-pub mod tree;
-pub mod subreaper;
-pub mod shim;
-pub mod daemonize;
-pub mod peer;
-pub mod socket;
-pub mod statefile;
 pub mod capture;
+pub mod daemonize;
+pub mod exit;
+pub mod peer;
+pub mod process;
+pub mod shim;
+pub mod signal;
+pub mod socket;
+pub mod spawn;
+pub mod statefile;
+pub mod subreaper;
+pub mod tree;
 
 mod children;
 mod descriptors;

@@ -61,9 +61,7 @@ pub fn environ_has(pid: u32, key: &str, value: &str) -> bool {
 
 /// The values of every entry `key=…` in an environment of NUL-terminated entries.
 pub(crate) fn mark_values<'a>(environ: &'a [u8], key: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
-    environ
-        .split(|byte| *byte == 0)
-        .filter_map(move |entry| entry.strip_prefix(key)?.strip_prefix(b"="))
+    environ.split(|byte| *byte == 0).filter_map(move |entry| entry.strip_prefix(key)?.strip_prefix(b"="))
 }
 
 pub(crate) fn of(stat: &ProcessStat) -> Process {

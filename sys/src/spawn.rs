@@ -141,8 +141,14 @@ pub fn spawn(spec: SpawnSpec) -> Result<Child, SpawnError> {
     };
     let owned = Owned::take(child.id()).map_err(failed)?;
     Ok(Child {
-        process: process::identity(owned.pid).ok_or_else(|| failed(io::Error::other("it has no identity")))?,
-        stdin: child.stdin.take().map(|pipe| pipe::Sender::from_owned_fd(pipe.into())).transpose().map_err(failed)?,
+        process: process::identity(owned.pid)
+            .ok_or_else(|| failed(io::Error::other("it has no identity")))?,
+        stdin: child
+            .stdin
+            .take()
+            .map(|pipe| pipe::Sender::from_owned_fd(pipe.into()))
+            .transpose()
+            .map_err(failed)?,
         stdout: child
             .stdout
             .take()

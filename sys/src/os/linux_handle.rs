@@ -1,6 +1,9 @@
 //! A process handle on Linux: a pidfd. It never means another process, however often the number is used again.
 
-#![expect(unsafe_code, reason = "rustix has pidfd_send_signal only without flags")]
+#![expect(
+    unsafe_code,
+    reason = "pidfd_send_signal with flags, and an AsyncFd's promise to own its descriptor"
+)]
 
 use std::io;
 use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
@@ -10,6 +13,7 @@ use nix::libc;
 use nix::sys::signal::Signal;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, WaitId, WaitIdOptions, WaitIdStatus, pidfd_open, waitid};
+use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 use crate::exit::ExitCause;
@@ -26,7 +30,10 @@ pub(crate) struct ProcessHandle {
 impl ProcessHandle {
     /// Opens whatever process has this number now; the caller checks afterwards who that is. Needs a tokio runtime.
     pub(crate) fn open(pid: u32) -> io::Result<Self> {
-        Ok(Self { fd: AsyncFd::register(open_pidfd(pid)?)? })
+        let fd = open_pidfd(pid)?;
+        // SAFETY: the descriptor is owned, so it stays open and the same until the `AsyncFd` drops it.
+        let fd = unsafe { AsyncFd::register_with_interest(fd, Interest::READABLE) }?;
+        Ok(Self { fd })
     }
 
     /// Resolves when the process has ended. Reaps nothing.
@@ -58,7 +65,8 @@ impl ProcessHandle {
         let deadline = Instant::now() + limit;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
-            let timeout = Timespec { tv_sec: left.as_secs().cast_signed(), tv_nsec: left.subsec_nanos().into() };
+            let timeout =
+                Timespec { tv_sec: left.as_secs().cast_signed(), tv_nsec: left.subsec_nanos().into() };
             match poll(&mut [PollFd::new(&self.fd, PollFlags::IN)], Some(&timeout)) {
                 Ok(ready) => return Ok(ready > 0),
                 Err(rustix::io::Errno::INTR) => {}

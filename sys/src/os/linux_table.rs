@@ -15,7 +15,8 @@ const ENVIRON_MAX: usize = 8 * 1024 * 1024;
 
 pub(crate) fn stat(pid: u32) -> Option<ProcessStat> {
     let mut buffer = [0u8; 1024];
-    let fd = openat(CWD, format!("/proc/{pid}/stat"), OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok()?;
+    let fd =
+        openat(CWD, format!("/proc/{pid}/stat"), OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok()?;
     let length = rustix::io::read(&fd, &mut buffer).ok()?;
     parse_stat(&buffer[..length])
 }
@@ -34,7 +35,9 @@ pub(crate) fn own_children() -> io::Result<Vec<u32>> {
     let mut children = Vec::new();
     for thread in pids("/proc/self/task")? {
         match std::fs::read_to_string(format!("/proc/self/task/{thread}/children")) {
-            Ok(text) => children.extend(text.split_ascii_whitespace().filter_map(|pid| pid.parse::<u32>().ok())),
+            Ok(text) => {
+                children.extend(text.split_ascii_whitespace().filter_map(|pid| pid.parse::<u32>().ok()))
+            }
             // A thread may end between the listing and the reading.
             Err(error) if thread_is_gone(&error, thread) => {}
             // A kernel without CONFIG_PROC_CHILDREN.
@@ -65,7 +68,8 @@ pub(crate) fn environ(pid: u32, buffer: &mut Vec<u8>) {
     read_capped(&format!("/proc/{pid}/environ"), buffer);
     if buffer.is_empty() {
         // The first thread may have ended before the others: the memory then hangs on those only.
-        for thread in pids(&format!("/proc/{pid}/task")).into_iter().flatten().filter(|thread| *thread != pid) {
+        for thread in pids(&format!("/proc/{pid}/task")).into_iter().flatten().filter(|thread| *thread != pid)
+        {
             read_capped(&format!("/proc/{pid}/task/{thread}/environ"), buffer);
             if !buffer.is_empty() {
                 return;
@@ -147,7 +151,14 @@ mod tests {
 
     #[test]
     fn garbage_is_no_process() {
-        for line in [&b""[..], b"1", b"1 (x", b"1 (x)", b"1 (x) S 1", b"x (x) S 1 1 1 0 0 0 0 0 0 0 0 0 0 0 0 0 1 0 5"] {
+        for line in [
+            &b""[..],
+            b"1",
+            b"1 (x",
+            b"1 (x)",
+            b"1 (x) S 1",
+            b"x (x) S 1 1 1 0 0 0 0 0 0 0 0 0 0 0 0 0 1 0 5",
+        ] {
             assert!(parse_stat(line).is_none());
         }
     }

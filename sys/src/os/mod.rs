@@ -4,18 +4,18 @@
 //! signals and waits for one process that cannot be mistaken for a later one with the same number.
 
 #[cfg(target_os = "linux")]
-#[path = "linux_table.rs"]
-pub(crate) mod table;
-#[cfg(target_os = "linux")]
 #[path = "linux_handle.rs"]
 pub(crate) mod handle;
-
-#[cfg(target_os = "macos")]
-#[path = "macos_table.rs"]
+#[cfg(target_os = "linux")]
+#[path = "linux_table.rs"]
 pub(crate) mod table;
+
 #[cfg(target_os = "macos")]
 #[path = "macos_handle.rs"]
 pub(crate) mod handle;
+#[cfg(target_os = "macos")]
+#[path = "macos_table.rs"]
+pub(crate) mod table;
 
 /// One line of the process table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

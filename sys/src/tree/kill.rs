@@ -161,9 +161,8 @@ impl<'a> Hunt<'a> {
 
     /// Signals one process after its identity was checked with its handle open; false if it is gone or refused.
     fn signal(&mut self, stat: &ProcessStat, signal: Signal) -> bool {
-        let is_it = || {
-            table::stat(stat.pid).is_some_and(|now| now.start_time == stat.start_time && !now.dead)
-        };
+        let is_it =
+            || table::stat(stat.pid).is_some_and(|now| now.start_time == stat.start_time && !now.dead);
         if let Some(handle) = self.watched.get(&key(stat)) {
             return handle.signal(signal).is_ok();
         }

@@ -12,7 +12,10 @@ use crate::process::{self, boot_id, is_about};
 #[must_use]
 pub fn members(tree: &Tree) -> Vec<Process> {
     let Ok(snapshot) = Snapshot::take() else { return Vec::new() };
-    find(&snapshot, tree, &HashSet::new()).into_iter().map(|index| process::of(&snapshot.processes[index])).collect()
+    find(&snapshot, tree, &HashSet::new())
+        .into_iter()
+        .map(|index| process::of(&snapshot.processes[index]))
+        .collect()
 }
 
 /// Pid and start time, which identify a process within this boot.
@@ -21,11 +24,9 @@ pub(super) type Key = (u32, u64);
 /// The members of `tree`; `seen` are those of earlier snapshots, who stay members whoever their parents are now.
 pub(super) fn find(snapshot: &Snapshot, tree: &Tree, seen: &HashSet<Key>) -> Vec<usize> {
     let mut open: Vec<usize> = seeds(snapshot, tree);
-    open.extend(
-        seen.iter().filter_map(|(pid, start)| {
-            snapshot.find(*pid).filter(|index| snapshot.processes[*index].start_time == *start)
-        }),
-    );
+    open.extend(seen.iter().filter_map(|(pid, start)| {
+        snapshot.find(*pid).filter(|index| snapshot.processes[*index].start_time == *start)
+    }));
     let mut visited = HashSet::new();
     let mut found = Vec::new();
     while let Some(index) = open.pop() {
