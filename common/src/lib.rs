@@ -11,3 +11,4 @@ pub mod framing;
 pub mod ids;
 pub mod protocol;
 pub mod session;
+pub mod transcript;
