@@ -1,7 +1,8 @@
 //! A private world for one test: its own home, its own daemon, its own configuration, and a check at the end that
 //! nothing of it is left.
 
-use std::fs;
+use std::fs::{self, DirBuilder};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -46,10 +47,48 @@ impl TestEnv {
         let dir = tempfile::Builder::new().prefix("skep e2e ").tempdir().expect("a temporary directory");
         let env = Self { dir, bin: built("skep") };
         for made in [env.home(), env.state(), env.work()] {
-            fs::create_dir(made).expect("a directory");
+            DirBuilder::new().mode(0o700).create(made).expect("a directory");
         }
         env.configure(config);
         env
+    }
+
+    /// The same, with a copy of the `skep` binary of its own that the test may replace under the daemon.
+    ///
+    /// # Panics
+    ///
+    /// When it cannot be made.
+    #[must_use]
+    pub fn with_own_binary(config: &str) -> Self {
+        let mut env = Self::with_config(config);
+        env.bin = env.root().join("skep");
+        fs::copy(built("skep"), &env.bin).expect("a copy of the binary");
+        env
+    }
+
+    /// Puts another program in the place of the test's own binary, as an update does.
+    ///
+    /// # Panics
+    ///
+    /// When there is none of its own.
+    pub fn replace_binary(&self, with: &Path) {
+        let new = self.root().join("skep.new");
+        fs::copy(with, &new).and_then(|_| fs::rename(&new, &self.bin)).expect("the binary is replaced");
+    }
+
+    /// Removes the test's own binary.
+    ///
+    /// # Panics
+    ///
+    /// When there is none of its own.
+    pub fn remove_binary(&self) {
+        assert!(self.bin.starts_with(self.root()), "only a copy may be removed");
+        fs::remove_file(&self.bin).expect("the binary is removed");
+    }
+
+    /// `skep` as it was built, whatever was put in the place of the test's own binary.
+    pub fn original<'a>(&self, args: impl IntoIterator<Item = &'a str>) -> Cmd {
+        self.program(&built("skep")).args(args)
     }
 
     /// Writes the configuration file: `config`, and the agent `fake`.
@@ -244,7 +283,7 @@ impl TestEnv {
     fn tear_down(&self) -> Vec<Trace> {
         if self.find_daemon_file().is_some() {
             // How it ends is judged by what it leaves.
-            let _ended: Output = self.skep(["daemon", "stop"]).limit(SOON * 2).run();
+            let _ended: Output = self.original(["daemon", "stop"]).limit(SOON * 2).run();
         }
         if try_for(Duration::from_secs(5), || self.remains().is_empty().then_some(())).is_some() {
             return Vec::new();

@@ -1,2 +1,47 @@
 //! The real binary, from outside. One module for each group of requirements; a test's name begins with the row or
 //! promise that it checks.
+
+#[cfg(test)]
+mod readme;
+
+#[cfg(test)]
+mod daemon;
+
+#[cfg(test)]
+mod cli;
+
+#[cfg(test)]
+mod sessions;
+
+#[cfg(test)]
+mod consent;
+
+#[cfg(test)]
+mod streams;
+
+#[cfg(test)]
+mod people;
+
+#[cfg(test)]
+mod bad_input;
+
+#[cfg(test)]
+mod storage;
+
+#[cfg(test)]
+mod config;
+
+#[cfg(test)]
+mod agents;
+
+#[cfg(test)]
+mod workers;
+
+#[cfg(test)]
+mod crashes;
+
+#[cfg(test)]
+mod load;
+
+#[cfg(test)]
+mod third_parties;
