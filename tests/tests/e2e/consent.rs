@@ -125,7 +125,7 @@ fn s3_a_permission_mode_decides_without_a_person() {
 #[test]
 fn n7_a_rule_answers_and_the_journal_names_it() {
     let env = TestEnv::with_config(
-        "[[permissions.rules]]\naction = \"allow\"\nkind = \"execute\"\ntitle = \"cargo *\"\n",
+        "[[permissions.rules]]\ntool = \"execute\"\ncommand = \"cargo *\"\naction = \"allow\"\n",
     );
     let script = "ask execute cargo test\nsay done";
     let _ran = env.skep(["run", "--agent", "fake", "--name", "ruled", script]).run().ok().says("allowed");
