@@ -1,0 +1,339 @@
+//! The engine's methods for sessions. Each checks its input and asks the actor.
+
+use jiff::Timestamp;
+use skep_common::api::{
+    AgentInfo, AgentList, AnswerAccepted, AnswerRequest, CancelRequest, CloseRequest, CreateSession,
+    PromptAccepted, PromptRequest, RunAccepted, RunRequest, SessionInfo, WaitingPermission,
+};
+use skep_common::code::{ApiError, Code};
+use skep_common::ids::{AnswerId, PermissionId, PromptId, SessionId};
+use skep_common::protocol::Reply;
+use skep_common::session::{Cause, ContentBlock, Head};
+use skep_config::{AgentPreset, Settings, agents};
+use tokio::sync::watch;
+
+use super::actor::Call;
+use super::core::Act;
+use super::create::{CheckedCreate, Choice, Created};
+use super::{Caller, Engine, directory};
+use crate::sessions::Changes;
+
+impl Engine {
+    /// The sessions, newest change first; closed ones too if `all`.
+    ///
+    /// # Errors
+    ///
+    /// `shutting_down` when the engine has ended.
+    pub async fn sessions(&self, all: bool) -> Result<Vec<SessionInfo>, ApiError> {
+        self.ask(|reply| Call::List(all, reply)).await
+    }
+
+    /// A session by id, by name (the open one, else the latest closed one) or by a unique prefix of either.
+    ///
+    /// # Errors
+    ///
+    /// `session_not_found`, `session_ambiguous`.
+    pub async fn session(&self, wanted: &str) -> Result<SessionInfo, ApiError> {
+        self.ask(|reply| Call::Find(wanted.to_owned(), reply)).await
+    }
+
+    /// Creates a session, or continues an open one.
+    ///
+    /// # Errors
+    ///
+    /// When the request is not allowed, the name or id is taken, or there is no place for it.
+    pub async fn create(&self, request: CreateSession) -> Result<Created, ApiError> {
+        let checked = self.check_create(request).await?;
+        self.ask(|reply| Call::Create(checked, reply)).await
+    }
+
+    async fn check_create(&self, request: CreateSession) -> Result<CheckedCreate, ApiError> {
+        if request.sandbox {
+            return Err(not_supported("sandbox: sandboxed sessions are not supported yet"));
+        }
+        match request.spawn_mode.as_deref() {
+            None | Some("same-dir") => {}
+            Some("worktree") => {
+                return Err(not_supported("spawn_mode: worktree sessions are not supported yet"));
+            }
+            Some(_) => return Err(invalid("spawn_mode must be `same-dir` or `worktree`")),
+        }
+        let settings = self.settings();
+        let agent = match request.agent {
+            Some(agent) => Choice::Given(self.check_agent(&settings, agent)?),
+            None => Choice::Default(self.check_agent(&settings, settings.session.default_agent.clone())?),
+        };
+        let (cwd, roots) = (request.cwd, settings.session.allowed_roots.clone());
+        let checked = tokio::task::spawn_blocking(move || directory::check(&cwd, &roots)).await;
+        let cwd = checked.map_err(|_| ApiError::new(Code::Internal, "the check of cwd crashed"))??;
+        let mode = match request.permission_mode {
+            Some(mode) => Choice::Given(mode),
+            None => Choice::Default(default_mode(&settings, request.kind)),
+        };
+        Ok(CheckedCreate {
+            id: request.id,
+            name: request.name,
+            agent,
+            cwd,
+            mode,
+            kind: request.kind,
+            ephemeral: request.ephemeral,
+            continue_open: request.continue_open,
+        })
+    }
+
+    fn check_agent(&self, settings: &Settings, name: String) -> Result<String, ApiError> {
+        let Some(preset) = settings.agents.get(&name) else {
+            let shown: String = name.chars().take(80).flat_map(char::escape_debug).collect();
+            let known: Vec<&str> = settings.agents.keys().map(String::as_str).collect();
+            let message = format!("no agent `{shown}`; known are {}", known.join(", "));
+            return Err(ApiError::new(Code::AgentNotFound, message));
+        };
+        if self.find(preset).is_none() {
+            let program = preset.command.first().map_or("", String::as_str);
+            let hint = preset.hint.as_ref().map(|hint| format!("; {hint}")).unwrap_or_default();
+            let message = format!("agent `{name}`: its program `{program}` was not found{hint}");
+            return Err(ApiError::new(Code::AgentFailed, message));
+        }
+        Ok(name)
+    }
+
+    fn find(&self, preset: &AgentPreset) -> Option<std::path::PathBuf> {
+        preset.find(self.shared.environment.get(skep_config::env::PATH).unwrap_or_default())
+    }
+
+    /// Creates or continues a session, and prompts it. To repeat a run with the same ids is safe.
+    ///
+    /// # Errors
+    ///
+    /// As for creating and prompting. A session that was created stays when its prompt was refused.
+    pub async fn run(&self, request: RunRequest, caller: &Caller) -> Result<RunAccepted, ApiError> {
+        check_prompt(&request.prompt)?;
+        let mut wanted = request.session;
+        // A run that is repeated with its ids finds the session that the first one made.
+        wanted.continue_open |= wanted.id.is_some() && request.prompt.id.is_some();
+        let Created { info, created } = self.create(wanted).await?;
+        let prompt = self.prompt(info.id, request.prompt, caller).await?;
+        let session = self.session(&info.id.to_string()).await.unwrap_or(info);
+        Ok(RunAccepted { session, created, prompt })
+    }
+
+    async fn act(&self, session: SessionId, act: Act) -> Result<Reply, ApiError> {
+        match self.ask(|reply| Call::Act(session, act, reply)).await? {
+            Reply::Error { error } => Err(error),
+            done => Ok(done),
+        }
+    }
+
+    /// Runs a prompt, or queues it. A session that is not held by a worker wakes for it.
+    ///
+    /// # Errors
+    ///
+    /// `session_busy`, `session_closed`, `queue_full`, `pool_full`, `worker_gone` (safe to repeat with the same id).
+    pub async fn prompt(
+        &self,
+        session: SessionId,
+        request: PromptRequest,
+        caller: &Caller,
+    ) -> Result<PromptAccepted, ApiError> {
+        check_prompt(&request)?;
+        let repeatable = request.id.is_some();
+        let prompt = request.id.unwrap_or_else(PromptId::random);
+        let act = Act::Prompt {
+            prompt,
+            content: request.content,
+            when_busy: request.when_busy.unwrap_or_else(|| self.settings().session.when_busy),
+            consent: request.consent,
+            via: caller.via.clone(),
+            timeout_seconds: request.timeout_seconds,
+            repeatable,
+        };
+        match self.act(session, act).await? {
+            Reply::Prompt { queued, duplicate, seq } => {
+                Ok(PromptAccepted { session, prompt, queued, duplicate, seq })
+            }
+            _ => Err(nonsense()),
+        }
+    }
+
+    /// Cancels the running turn, or a prompt that waits.
+    ///
+    /// # Errors
+    ///
+    /// `session_not_found`, `prompt_not_found`, `invalid_value` for a cause that is not a client's to give.
+    pub async fn cancel(&self, session: SessionId, request: CancelRequest) -> Result<SessionInfo, ApiError> {
+        let cause = match request.cause {
+            None | Some(Cause::Person) => Cause::Person,
+            Some(Cause::TimedOut) => Cause::TimedOut,
+            Some(_) => return Err(invalid("cause must be `person` or `timed_out`")),
+        };
+        self.act(session, Act::Cancel { prompt: request.prompt, cause }).await?;
+        self.session(&session.to_string()).await
+    }
+
+    /// Ends a session for good; its history is kept. Closing a closed session is no error.
+    ///
+    /// # Errors
+    ///
+    /// `session_not_found`, `worker_gone`.
+    pub async fn close(&self, session: SessionId, request: CloseRequest) -> Result<SessionInfo, ApiError> {
+        let cause = if request.force { Cause::Killed } else { Cause::Person };
+        self.act(session, Act::Close { cause }).await?;
+        self.session(&session.to_string()).await
+    }
+
+    /// Lets a held queue go on.
+    ///
+    /// # Errors
+    ///
+    /// `session_not_found`, `session_closed`.
+    pub async fn release_queue(&self, session: SessionId, caller: &Caller) -> Result<SessionInfo, ApiError> {
+        self.act(session, Act::ReleaseQueue { via: caller.via.clone() }).await?;
+        self.session(&session.to_string()).await
+    }
+
+    /// Answers a permission request. The first answer wins.
+    ///
+    /// # Errors
+    ///
+    /// `permission_not_found`, `already_resolved`, `worker_gone` (safe to repeat with the same id).
+    pub async fn answer(
+        &self,
+        session: SessionId,
+        permission: PermissionId,
+        request: AnswerRequest,
+        caller: &Caller,
+    ) -> Result<AnswerAccepted, ApiError> {
+        let answer = request.id.unwrap_or_else(AnswerId::random);
+        let act = Act::Answer { permission, answer, decision: request.decision, via: caller.via.clone() };
+        match self.act(session, act).await? {
+            Reply::Answer { option, allowed } => {
+                Ok(AnswerAccepted { session, permission, answer, option, allowed })
+            }
+            _ => Err(nonsense()),
+        }
+    }
+
+    /// Deletes a session's history; an open session only with `force`.
+    ///
+    /// # Errors
+    ///
+    /// `session_busy` if it is open and not forced, `session_leased`, `storage_failed`.
+    pub async fn remove(&self, session: SessionId, force: bool) -> Result<(), ApiError> {
+        self.ask(|reply| Call::Remove(session, force, reply)).await
+    }
+
+    /// All permission requests that wait, oldest first.
+    ///
+    /// # Errors
+    ///
+    /// `shutting_down` when the engine has ended.
+    pub async fn permissions(&self) -> Result<Vec<WaitingPermission>, ApiError> {
+        self.ask(Call::Permissions).await
+    }
+
+    /// The bell of a session's journal: how far it is committed, the latest wins.
+    ///
+    /// # Errors
+    ///
+    /// `session_not_found`.
+    pub async fn head(&self, session: SessionId) -> Result<watch::Receiver<Head>, ApiError> {
+        self.ask(|reply| Call::Head(session, reply)).await
+    }
+
+    /// The number of the latest change of any session, to wait on.
+    #[must_use]
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.shared.generation.clone()
+    }
+
+    /// What changed since a generation; 0 asks for everything.
+    ///
+    /// # Errors
+    ///
+    /// `shutting_down` when the engine has ended.
+    pub async fn changed_since(&self, generation: u64) -> Result<Changes, ApiError> {
+        self.ask(|reply| Call::Changes(generation, reply)).await
+    }
+
+    /// The agents that are known, and which of them were found here.
+    #[must_use]
+    pub fn agents(&self) -> AgentList {
+        let settings = self.settings();
+        let agents = settings.agents.values().map(|preset| {
+            let path = self.find(preset);
+            AgentInfo {
+                name: preset.name.clone(),
+                title: preset.title.clone(),
+                found: path.is_some(),
+                path: path.map(|path| path.display().to_string()),
+                command: preset.command.clone(),
+                hint: preset.hint.clone(),
+                default: preset.name == settings.session.default_agent,
+                source: match preset.source {
+                    agents::Source::BuiltIn => String::from("built-in"),
+                    agents::Source::Configured => self.shared.paths.config_file().display().to_string(),
+                },
+            }
+        });
+        AgentList { agents: agents.collect() }
+    }
+
+    /// Opens the session that the start of the daemon named (S9), if it is not open already.
+    pub(crate) async fn open_named(&self, name: skep_common::ids::SessionName) {
+        let request = CreateSession {
+            id: None,
+            name: Some(name.clone()),
+            agent: None,
+            cwd: self.shared.facts.dir.display().to_string(),
+            permission_mode: None,
+            kind: skep_common::session::SessionKind::Daemon,
+            ephemeral: false,
+            continue_open: true,
+            sandbox: false,
+            spawn_mode: None,
+        };
+        let since = Timestamp::now();
+        match self.create(request).await {
+            Ok(created) => {
+                let took = Timestamp::now().duration_since(since);
+                tracing::info!(session.id = %created.info.id, "session `{name}` is open after {took:#}");
+            }
+            Err(error) => tracing::error!("session `{name}` could not be opened at the start: {error}"),
+        }
+    }
+}
+
+/// The mode of a new session that names none: its kind of worker's, else the general one.
+fn default_mode(
+    settings: &Settings,
+    kind: skep_common::session::SessionKind,
+) -> skep_common::session::PermissionMode {
+    let of_kind = settings.pool.kind(super::slots::worker_kind(kind)).and_then(|kind| kind.permission_mode);
+    of_kind.unwrap_or(settings.session.permission_mode)
+}
+
+fn check_prompt(request: &PromptRequest) -> Result<(), ApiError> {
+    let is_empty = request.content.iter().all(|block| match block {
+        ContentBlock::Text { text } => text.trim().is_empty(),
+    });
+    if is_empty {
+        return Err(invalid("content is empty"));
+    }
+    if request.timeout_seconds == Some(0) {
+        return Err(invalid("timeout_seconds must be at least 1"));
+    }
+    Ok(())
+}
+
+fn invalid(message: &str) -> ApiError {
+    ApiError::new(Code::InvalidValue, message)
+}
+
+fn not_supported(message: &str) -> ApiError {
+    ApiError::new(Code::NotSupported, message)
+}
+
+fn nonsense() -> ApiError {
+    ApiError::new(Code::Internal, "the worker's answer does not fit the request")
+}

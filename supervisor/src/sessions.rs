@@ -1,0 +1,455 @@
+//! The session index: every stored session, where it is held and what it waits for.
+//!
+//! Owned by the engine's actor, alone. Pure: no clock, no I/O, no tasks; `now` and what the disk said come as
+//! arguments. The journal is the truth; what stands here is rebuilt from it.
+//!
+//! ```text
+//!  create ──▶ Waiting ──▶ Opening ──▶ Live ──▶ Releasing ──▶ Stored ──▶ (removed)
+//!                ▲                      │ worker down           │ ▲
+//!                │                      ▼                       │ │
+//!                │                  Recovering ─────────────────┼─┘
+//!                └──────────── wake by a prompt ────────────────┘
+//! ```
+
+use std::collections::{HashMap, VecDeque};
+
+use jiff::Timestamp;
+use serde_json::json;
+use skep_common::api::{SessionInfo, WaitingPermission};
+use skep_common::code::{ApiError, Code};
+use skep_common::ids::{SessionId, SessionName, WorkerId};
+use skep_common::session::{Head, SessionSnapshot, SessionSpec, SessionState};
+use tokio::sync::watch;
+
+/// How many removals the change feed remembers; a reader that is further behind gets a new snapshot.
+const REMOVALS_KEPT: usize = 1024;
+
+/// How many candidates an ambiguous look-up lists.
+const CANDIDATES: usize = 20;
+
+/// Where a session is held.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// Nowhere yet: it waits for a place on a worker.
+    Waiting,
+    /// The worker was told to open it and has not answered.
+    Opening(WorkerId),
+    /// The worker holds it.
+    Live(WorkerId),
+    /// The worker holds it and was told to let go.
+    Releasing(WorkerId),
+    /// Its journal is being repaired, closed or deleted by a task of the engine.
+    Recovering,
+    /// On disk only; its lease is free.
+    Stored,
+}
+
+impl Place {
+    /// The worker on which it takes up a place.
+    #[must_use]
+    pub fn worker(&self) -> Option<&WorkerId> {
+        match self {
+            Self::Opening(worker) | Self::Live(worker) | Self::Releasing(worker) => Some(worker),
+            Self::Waiting | Self::Recovering | Self::Stored => None,
+        }
+    }
+}
+
+/// One session.
+#[derive(Debug)]
+pub struct Entry {
+    spec: SessionSpec,
+    snapshot: SessionSnapshot,
+    place: Place,
+    changed: u64,
+    head: Option<watch::Sender<Head>>,
+}
+
+impl Entry {
+    /// Its settings.
+    #[must_use]
+    pub fn spec(&self) -> &SessionSpec {
+        &self.spec
+    }
+
+    /// Its last known state.
+    #[must_use]
+    pub fn snapshot(&self) -> &SessionSnapshot {
+        &self.snapshot
+    }
+
+    /// Where it is held.
+    #[must_use]
+    pub fn place(&self) -> &Place {
+        &self.place
+    }
+
+    /// Whether it has ended for good.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.place == Place::Stored && self.snapshot.state.is_closed()
+    }
+
+    /// Whether it counts towards the session limit (closed and hibernated sessions do not; G17).
+    #[must_use]
+    pub fn counts(&self) -> bool {
+        !matches!(self.place, Place::Stored | Place::Recovering)
+    }
+
+    /// Whether it holds a place that another session may have: nothing runs, waits or is queued.
+    #[must_use]
+    pub fn is_evictable(&self) -> bool {
+        matches!(self.place, Place::Live(_))
+            && self.snapshot.state == SessionState::Idle
+            && self.snapshot.turn.is_none()
+            && self.snapshot.queued.is_empty()
+            && self.snapshot.waiting.is_empty()
+    }
+
+    /// The state to show.
+    #[must_use]
+    pub fn state(&self) -> SessionState {
+        match self.place {
+            Place::Waiting => SessionState::Queued,
+            Place::Opening(_) => SessionState::Starting,
+            Place::Live(_) | Place::Releasing(_) | Place::Recovering | Place::Stored => self.snapshot.state,
+        }
+    }
+
+    /// The session as lists show it.
+    #[must_use]
+    pub fn info(&self) -> SessionInfo {
+        let (spec, now) = (&self.spec, &self.snapshot);
+        SessionInfo {
+            id: spec.id,
+            name: spec.name.clone(),
+            agent: spec.agent.clone(),
+            cwd: spec.cwd.clone(),
+            kind: spec.kind,
+            state: self.state(),
+            why: now.why.clone(),
+            permission_mode: spec.permission_mode,
+            ephemeral: spec.ephemeral,
+            worker: self.place.worker().cloned(),
+            agent_process: now.agent.clone(),
+            turn: now.turn.clone(),
+            last_turn: now.last_turn.clone(),
+            queued: now.queued.clone(),
+            queue_held: now.queue_held,
+            waiting: now.waiting.clone(),
+            head: now.head,
+            created_at: spec.created_at,
+            updated_at: now.updated_at,
+        }
+    }
+}
+
+/// What changed since a generation.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Changes {
+    /// Ask with this the next time.
+    pub generation: u64,
+    /// The reader was too far behind: `changed` is every open session, and all that it knew is void.
+    pub reset: bool,
+    /// Sessions that changed, oldest change first, each in its latest state.
+    pub changed: Vec<SessionInfo>,
+    /// Sessions that are gone.
+    pub removed: Vec<SessionId>,
+}
+
+/// All sessions.
+#[derive(Debug)]
+pub struct Index {
+    entries: HashMap<SessionId, Box<Entry>>,
+    names: HashMap<SessionName, Vec<SessionId>>,
+    removed: VecDeque<(u64, SessionId)>,
+    forgotten: u64,
+    generation: watch::Sender<u64>,
+}
+
+impl Default for Index {
+    fn default() -> Self {
+        Self {
+            entries: HashMap::new(),
+            names: HashMap::new(),
+            removed: VecDeque::new(),
+            forgotten: 0,
+            generation: watch::Sender::new(1),
+        }
+    }
+}
+
+/// A state of nothing yet, for a session that no worker has opened.
+#[must_use]
+pub fn blank_snapshot(id: SessionId, state: SessionState, now: Timestamp) -> SessionSnapshot {
+    SessionSnapshot {
+        id,
+        state,
+        why: None,
+        head: Head::default(),
+        turn: None,
+        queued: Vec::new(),
+        queue_held: false,
+        waiting: Vec::new(),
+        last_turn: None,
+        agent: None,
+        worker: None,
+        updated_at: now,
+    }
+}
+
+impl Index {
+    /// Adds a session; one with the same id is replaced.
+    pub fn insert(&mut self, spec: SessionSpec, snapshot: SessionSnapshot, place: Place) {
+        let id = spec.id;
+        drop(self.take(id));
+        if let Some(name) = &spec.name {
+            self.names.entry(name.clone()).or_default().push(id);
+        }
+        let changed = self.next_generation();
+        self.entries.insert(id, Box::new(Entry { spec, snapshot, place, changed, head: None }));
+    }
+
+    /// Removes a session and its name.
+    pub fn remove(&mut self, id: SessionId) -> Option<Box<Entry>> {
+        let entry = self.take(id)?;
+        let generation = self.next_generation();
+        self.removed.push_back((generation, id));
+        if self.removed.len() > REMOVALS_KEPT
+            && let Some((oldest, _)) = self.removed.pop_front()
+        {
+            self.forgotten = oldest;
+        }
+        Some(entry)
+    }
+
+    fn take(&mut self, id: SessionId) -> Option<Box<Entry>> {
+        let entry = self.entries.remove(&id)?;
+        if let Some(name) = &entry.spec.name
+            && let Some(ids) = self.names.get_mut(name)
+        {
+            ids.retain(|other| *other != id);
+            if ids.is_empty() {
+                self.names.remove(name);
+            }
+        }
+        Some(entry)
+    }
+
+    fn next_generation(&self) -> u64 {
+        let mut now = 0;
+        self.generation.send_modify(|generation| {
+            *generation += 1;
+            now = *generation;
+        });
+        now
+    }
+
+    /// The number of the latest change, to wait on.
+    #[must_use]
+    pub fn generation(&self) -> watch::Receiver<u64> {
+        self.generation.subscribe()
+    }
+
+    /// A session.
+    #[must_use]
+    pub fn get(&self, id: SessionId) -> Option<&Entry> {
+        self.entries.get(&id).map(Box::as_ref)
+    }
+
+    /// All sessions, in no order.
+    pub fn iter(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.values().map(Box::as_ref)
+    }
+
+    /// Moves a session.
+    pub fn set_place(&mut self, id: SessionId, place: Place) {
+        let generation = self.next_generation();
+        if let Some(entry) = self.entries.get_mut(&id) {
+            entry.place = place;
+            entry.changed = generation;
+            if entry.place == Place::Stored
+                && entry.head.as_ref().is_some_and(|head| head.receiver_count() == 0)
+            {
+                entry.head = None;
+            }
+        }
+    }
+
+    /// Takes a session's latest state. Its head never goes back, but for a new writer epoch.
+    pub fn set_snapshot(&mut self, snapshot: SessionSnapshot) -> Option<SessionSnapshot> {
+        let generation = self.next_generation();
+        let entry = self.entries.get_mut(&snapshot.id)?;
+        let head = snapshot.head;
+        let before = std::mem::replace(&mut entry.snapshot, snapshot);
+        entry.snapshot.head = before.head;
+        entry.changed = generation;
+        Self::advance(entry, head);
+        Some(before)
+    }
+
+    /// Takes how far a session's journal is committed. Not a change of the session: only its followers hear of it.
+    pub fn set_head(&mut self, id: SessionId, head: Head) {
+        if let Some(entry) = self.entries.get_mut(&id) {
+            Self::advance(entry, head);
+        }
+    }
+
+    fn advance(entry: &mut Entry, head: Head) {
+        let before = entry.snapshot.head;
+        if (head.epoch, head.seq) <= (before.epoch, before.seq) {
+            return;
+        }
+        entry.snapshot.head = head;
+        if let Some(sender) = &entry.head {
+            sender.send_replace(head);
+        }
+    }
+
+    /// The bell that rings when a session's journal has grown.
+    pub fn watch_head(&mut self, id: SessionId) -> Option<watch::Receiver<Head>> {
+        let entry = self.entries.get_mut(&id)?;
+        let now = entry.snapshot.head;
+        Some(entry.head.get_or_insert_with(|| watch::Sender::new(now)).subscribe())
+    }
+
+    /// How many sessions count towards the limit.
+    #[must_use]
+    pub fn counted(&self) -> usize {
+        self.iter().filter(|entry| entry.counts()).count()
+    }
+
+    /// The session that holds a name: the open one.
+    #[must_use]
+    pub fn open_by_name(&self, name: &SessionName) -> Option<&Entry> {
+        self.named(name).find(|entry| !entry.is_closed())
+    }
+
+    fn named(&self, name: &SessionName) -> impl Iterator<Item = &Entry> {
+        self.names.get(name).into_iter().flatten().filter_map(|id| self.get(*id))
+    }
+
+    /// The open session of that name, else the latest closed one.
+    fn by_name(&self, name: &SessionName) -> Option<&Entry> {
+        self.open_by_name(name).or_else(|| self.named(name).max_by_key(|entry| entry.spec.created_at))
+    }
+
+    /// Finds a session by id, by name (the open one, else the latest closed one), or by a unique prefix of either.
+    ///
+    /// # Errors
+    ///
+    /// `session_not_found`, or `session_ambiguous` with the candidates.
+    pub fn resolve(&self, wanted: &str) -> Result<SessionId, ApiError> {
+        if let Ok(id) = wanted.parse::<SessionId>()
+            && self.entries.contains_key(&id)
+        {
+            return Ok(id);
+        }
+        if let Ok(name) = wanted.parse::<SessionName>()
+            && let Some(entry) = self.by_name(&name)
+        {
+            return Ok(entry.spec.id);
+        }
+        let mut found = self.by_prefix(wanted);
+        match found.len() {
+            1 => Ok(found.remove(0).spec.id),
+            0 => Err(not_found(wanted)),
+            _ => Err(ambiguous(wanted, &mut found)),
+        }
+    }
+
+    fn by_prefix(&self, prefix: &str) -> Vec<&Entry> {
+        if prefix.is_empty() || prefix.len() > 64 {
+            return Vec::new();
+        }
+        let lower = prefix.to_ascii_lowercase();
+        self.iter()
+            .filter(|entry| match &entry.spec.name {
+                Some(name) if name.as_str().starts_with(prefix) => {
+                    self.by_name(name).is_some_and(|holder| holder.spec.id == entry.spec.id)
+                }
+                _ => entry.spec.id.to_string().starts_with(&lower),
+            })
+            .collect()
+    }
+
+    /// The sessions to list, newest change first.
+    #[must_use]
+    pub fn list(&self, closed_too: bool) -> Vec<SessionInfo> {
+        let mut shown: Vec<&Entry> = self.iter().filter(|entry| closed_too || !entry.is_closed()).collect();
+        shown.sort_unstable_by_key(|entry| (std::cmp::Reverse(entry.snapshot.updated_at), entry.spec.id));
+        shown.into_iter().map(Entry::info).collect()
+    }
+
+    /// How many closed sessions are kept.
+    #[must_use]
+    pub fn closed(&self) -> usize {
+        self.iter().filter(|entry| entry.is_closed()).count()
+    }
+
+    /// Every permission request that waits, oldest first.
+    #[must_use]
+    pub fn waiting_permissions(&self) -> Vec<WaitingPermission> {
+        let mut all: Vec<WaitingPermission> = self
+            .iter()
+            .filter(|entry| matches!(entry.place, Place::Live(_)))
+            .flat_map(|entry| {
+                entry.snapshot.waiting.iter().map(|permission| WaitingPermission {
+                    session: entry.spec.id,
+                    session_name: entry.spec.name.clone(),
+                    agent: entry.spec.agent.clone(),
+                    cwd: entry.spec.cwd.clone(),
+                    permission: permission.clone(),
+                })
+            })
+            .collect();
+        all.sort_by_key(|waiting| waiting.permission.requested_at);
+        all
+    }
+
+    /// What changed since `generation`; 0 asks for everything.
+    #[must_use]
+    pub fn changed_since(&self, generation: u64) -> Changes {
+        let now = *self.generation.borrow();
+        let reset = generation == 0 || generation < self.forgotten || generation > now;
+        let mut changed: Vec<&Entry> = self
+            .iter()
+            .filter(|entry| if reset { !entry.is_closed() } else { entry.changed > generation })
+            .collect();
+        changed.sort_unstable_by_key(|entry| entry.changed);
+        let removed = self.removed.iter().filter(|(at, _)| !reset && *at > generation).map(|(_, id)| *id);
+        Changes {
+            generation: now,
+            reset,
+            changed: changed.into_iter().map(Entry::info).collect(),
+            removed: removed.collect(),
+        }
+    }
+
+    /// The sessions that take up a place on a worker.
+    pub fn on_worker<'a>(&'a self, worker: &'a WorkerId) -> impl Iterator<Item = &'a Entry> {
+        self.iter().filter(move |entry| entry.place.worker() == Some(worker))
+    }
+}
+
+/// The error for a session that is not there.
+#[must_use]
+pub fn not_found(wanted: &str) -> ApiError {
+    let shown: String = wanted.chars().take(80).flat_map(char::escape_debug).collect();
+    ApiError::new(Code::SessionNotFound, format!("no session `{shown}`"))
+}
+
+fn ambiguous(wanted: &str, found: &mut [&Entry]) -> ApiError {
+    found.sort_unstable_by_key(|entry| (std::cmp::Reverse(entry.snapshot.updated_at), entry.spec.id));
+    let candidates: Vec<_> = found
+        .iter()
+        .take(CANDIDATES)
+        .map(|entry| json!({"id": entry.spec.id, "name": entry.spec.name, "state": entry.state()}))
+        .collect();
+    let message = format!("`{}` fits {} sessions; give more of the id or name", wanted.escape_debug(), found.len());
+    ApiError::new(Code::SessionAmbiguous, message).with_details(json!({ "candidates": candidates }))
+}
+
+#[cfg(test)]
+#[path = "sessions_tests.rs"]
+mod tests;
