@@ -12,15 +12,27 @@ pub mod record;
 mod error;
 mod lease;
 mod projection;
+
+mod appender;
+mod inbox;
+mod pool;
+mod thread;
+mod writer;
+
+mod locate;
 mod reader;
 mod recover;
+mod replay;
 mod retention;
-mod writer;
+
+mod scan;
+mod segment;
 
 pub use error::{CursorError, JournalError, RecoverError};
 pub use lease::{Lease, LeaseError};
+pub use locate::{first_seq, head_on_disk, tail_turns};
 pub use projection::{Fate, Projection, PromptRecord, QueuedPrompt, RunningTurn};
-pub use reader::{Line, Reader, RecordLine, first_seq, head_on_disk, tail_turns};
+pub use reader::{Line, Reader, RecordLine};
 pub use recover::{Recovered, RecoveryNote, interruption, recover};
 pub use retention::{Kept, Limits, Usage, choose, remove_session, usage};
 pub use writer::{AppendTicket, Durability, JournalThread, Journals, Opened, Opener, Writer};
