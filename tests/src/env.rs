@@ -347,15 +347,18 @@ pub fn built(name: &str) -> PathBuf {
     path
 }
 
-/// The directory of the profile that this test was built in, such as `target/debug`.
+/// The directory of the profile that this program was built in, such as `target/debug`.
 ///
 /// # Panics
 ///
-/// When the test's executable lies where cargo would not put it.
+/// When the executable lies where cargo would not put it.
 #[must_use]
 pub fn target_dir() -> PathBuf {
-    let test = std::env::current_exe().expect("the test's own path");
-    test.ancestors().nth(2).expect("tests are built into target/<profile>/deps").to_owned()
+    let program = std::env::current_exe().expect("the program's own path");
+    let dir = program.parent().expect("a program lies in a directory");
+    // Tests are built into `deps`, programs beside it.
+    let profile = if dir.ends_with("deps") { dir.parent() } else { Some(dir) };
+    profile.expect("cargo builds into target/<profile>").to_owned()
 }
 
 /// A path as a TOML string.

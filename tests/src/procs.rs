@@ -90,6 +90,32 @@ pub fn open_files(pid: u32) -> usize {
     fs::read_dir(format!("/proc/{pid}/fd")).expect("the process runs").count()
 }
 
+/// The process's proportional share of memory in KiB.
+///
+/// # Panics
+///
+/// When it is gone.
+#[must_use]
+pub fn memory_kib(pid: u32) -> u64 {
+    let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).expect("the process runs");
+    field(&text, "Pss:").expect("the kernel tells the share")
+}
+
+/// How often the process's threads have gone to sleep by themselves, and so how often something woke them.
+#[must_use]
+pub fn wake_ups(pid: u32) -> u64 {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let texts = tasks.filter_map(|task| fs::read_to_string(task.path().join("status")).ok());
+    texts.filter_map(|text| field(&text, "voluntary_ctxt_switches:")).sum()
+}
+
+/// The number behind a name that begins a line of a `/proc` file.
+#[must_use]
+pub fn field(text: &str, name: &str) -> Option<u64> {
+    let line = text.lines().find(|line| line.starts_with(name))?;
+    line.split_whitespace().nth(1)?.parse().ok()
+}
+
 struct Stat {
     state: char,
     parent: u32,

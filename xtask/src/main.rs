@@ -1,1 +1,56 @@
-fn main() {}
+//! Development commands: `cargo xtask check`, `bench`, `demo`, `soak`, `gen`.
+
+mod bench;
+mod check;
+mod demo;
+mod generate;
+mod run;
+mod soak;
+mod tools;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Development commands of skep.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask")]
+struct Xtask {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run every check and every test; report all that failed.
+    Check,
+    /// Measure what skep costs, as figures and ratios of one run.
+    Bench(bench::Bench),
+    /// Show something to a person.
+    Demo {
+        /// What to show.
+        #[command(subcommand)]
+        what: demo::Demo,
+    },
+    /// Run the hard promises for a long time.
+    Soak(soak::Soak),
+    /// Write the man page and the shell completions to packaging/.
+    Gen,
+}
+
+fn main() -> ExitCode {
+    let result = match Xtask::parse().command {
+        Command::Check => check::run(),
+        Command::Bench(bench) => bench.run(),
+        Command::Demo { what } => what.run(),
+        Command::Soak(soak) => soak.run(),
+        Command::Gen => generate::run_all(),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            run::say(&format!("xtask: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}

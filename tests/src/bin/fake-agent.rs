@@ -5,6 +5,7 @@
 //! | `say TEXT` | one message chunk |
 //! | `updates N` | N message chunks `1`, `2`, … |
 //! | `stream N MILLIS` | the same, one every so many milliseconds |
+//! | `stamps N MICROS` | N message chunks that say the wall clock in nanoseconds, one every so many microseconds |
 //! | `gate PATH` | goes on once the file PATH exists, or on a cancel |
 //! | `big BYTES` | one message chunk of that size |
 //! | `ask KIND TITLE` | asks permission for a tool of that kind; says `allowed` or `denied` |
@@ -36,7 +37,7 @@ use std::process::{Command, ExitCode, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use nix::sys::signal::{SigSet, Signal, kill};
 use nix::unistd::Pid;
@@ -180,6 +181,7 @@ impl Agent {
             "say" => say(session, rest),
             "updates" => (1..=parse(rest)).for_each(|n| say(session, &n.to_string())),
             "stream" => return self.stream(session, rest),
+            "stamps" => return self.stamps(session, rest),
             "gate" => return self.gate(rest),
             "big" => say(session, &"x".repeat(usize::try_from(parse(rest)).unwrap_or(0))),
             "ask" => return self.ask(session, rest),
@@ -210,6 +212,19 @@ impl Agent {
         for n in 1..=parse(count) {
             say(session, &n.to_string());
             if let cancelled @ Next::Answer(_) = self.wait_cancel(Some(Duration::from_millis(parse(millis))))
+            {
+                return cancelled;
+            }
+        }
+        Next::Line
+    }
+
+    fn stamps(&self, session: &str, rest: &str) -> Next {
+        let (count, micros) = rest.split_once(' ').unwrap_or((rest, "1000"));
+        for _ in 0..parse(count) {
+            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            say(session, &now.as_nanos().to_string());
+            if let cancelled @ Next::Answer(_) = self.wait_cancel(Some(Duration::from_micros(parse(micros))))
             {
                 return cancelled;
             }

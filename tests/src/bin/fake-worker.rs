@@ -2,11 +2,13 @@
 //! one act on each line:
 //!
 //! `exit CODE` · `hang` (never says hello) · `garbage` · `line BYTES` (one report line of that size) ·
-//! `stderr TEXT` · `bytes TEXT` (no newline) · `flood BYTES` (on standard error) · `double-fork`.
+//! `stamp PATH` (appends the wall clock in nanoseconds) · `stderr TEXT` · `bytes TEXT` (no newline) · `flood BYTES`, `lines BYTES` (lines of
+//! 100 bytes on standard error, in blocks of 64 KiB or each by itself) · `double-fork`.
 
 use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().collect();
@@ -21,10 +23,12 @@ fn main() -> ExitCode {
                 std::thread::park();
             },
             "garbage" => write(b"hello?\n\xff\xfe\0\n{\"type\":\"hello\"}\n[]\n{\"type\":\"dance\"}\n"),
-            "line" => repeat(rest, b"e", write),
+            "stamp" => stamp(rest),
+            "line" => repeat(rest, &b"e".repeat(64 * 1024), write),
             "stderr" => error(format!("{rest}\n").as_bytes()),
             "bytes" => error(rest.as_bytes()),
-            "flood" => repeat(rest, b"eeeeeeeeeeeeeeeeeeeeeeeeeeeeeee\n", error),
+            "flood" => repeat(rest, &log_line().repeat(655), error),
+            "lines" => repeat(rest, &log_line(), error),
             "double-fork" => leave("setsid sh -c \"trap '' TERM; sleep 987654\" & exit 0"),
             _ => return ExitCode::from(2),
         }
@@ -32,12 +36,22 @@ fn main() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Writes `bytes` bytes in blocks; `line` is repeated in each.
-fn repeat(bytes: &str, line: &[u8], write: fn(&[u8])) {
-    let block = line.repeat(64 * 1024 / line.len());
+fn stamp(path: &str) {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let file = std::fs::OpenOptions::new().create(true).append(true).open(path);
+    file.and_then(|mut file| writeln!(file, "{}", now.as_nanos())).ok();
+}
+
+/// Writes `bytes` bytes in such blocks, each by its own system call.
+fn repeat(bytes: &str, block: &[u8], write: fn(&[u8])) {
     for _ in 0..bytes.parse::<usize>().unwrap_or(0).div_ceil(block.len()) {
-        write(&block);
+        write(block);
     }
+}
+
+/// A line of 100 bytes.
+fn log_line() -> Vec<u8> {
+    [&b"e".repeat(99)[..], b"\n"].concat()
 }
 
 fn write(bytes: &[u8]) {

@@ -1,0 +1,58 @@
+//! `cargo xtask bench`: what skep costs. Each figure stands beside its target and, where there is one, the floor: the
+//! same job done by a bare loop in the same run on the same machine. These are figures for people, not tests: nothing
+//! fails because the machine was busy.
+
+mod capture;
+mod memory;
+mod prompts;
+mod streams;
+mod table;
+mod workers;
+
+use anyhow::Result;
+use clap::Args;
+
+use crate::run::{cargo, run, say};
+use table::Table;
+
+/// Measures a group of figures.
+type Measure = fn(&mut Table) -> Result<()>;
+
+/// What to measure.
+#[derive(Debug, Args)]
+pub(crate) struct Bench {
+    /// Only the groups whose name contains this: memory, ps, prompts, streams, workers, capture.
+    only: Option<String>,
+    /// Measure in this process, which was built with optimisations.
+    #[arg(long, hide = true)]
+    here: bool,
+}
+
+impl Bench {
+    /// Builds everything with optimisations and measures.
+    pub(crate) fn run(self) -> Result<()> {
+        if !self.here {
+            run(cargo().args(["build", "--release", "--workspace", "--bins"]))?;
+            let mut again = cargo();
+            again.args(["run", "--quiet", "--release", "--package", "xtask", "--", "bench", "--here"]);
+            return run(again.args(self.only));
+        }
+        let groups: [(&str, Measure); 6] = [
+            ("memory", memory::measure),
+            ("ps", prompts::list),
+            ("prompts", prompts::accept),
+            ("streams", streams::measure),
+            ("workers", workers::measure),
+            ("capture", capture::measure),
+        ];
+        let mut table = Table::default();
+        for (name, measure) in groups {
+            if self.only.as_ref().is_none_or(|only| name.contains(only.as_str())) {
+                say(&format!("measuring {name} …"));
+                measure(&mut table)?;
+            }
+        }
+        table.print();
+        Ok(())
+    }
+}
