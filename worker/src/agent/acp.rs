@@ -1,0 +1,339 @@
+//! The ACP driver: one task per agent process, which owns the process and speaks with it.
+//!
+//! ```text
+//!   spawn ─▶ handshake ─▶ ready ⇄ prompt … ─▶ stop ladder ─▶ gone
+//!              └── fails, times out, exits ──────┴────────────▲
+//! ```
+//!
+//! The session hears everything in the order in which the agent said it. The agent's output is read only while the
+//! session has room for it. [`FromAgent::Gone`] is the last event, sent when the whole tree is gone.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde_json::value::RawValue;
+use skep_common::session::ContentBlock;
+use tokio::sync::{mpsc, watch};
+use tokio::time::timeout;
+use tokio_util::task::TaskTracker;
+
+use super::connection::{CallError, Connection, Deaf};
+use super::launch::Launch;
+pub use super::start::Started;
+use super::start::handshake;
+pub use super::stop::Stop;
+use super::stop::{ladder, sweep};
+use super::wire::{self, PermissionAsk, PromptParams};
+use crate::acp::message::{self, Id, Message};
+use crate::acp::peer::Batch;
+use crate::turn::outcome;
+
+/// How many reads of an agent's output may wait for the session.
+const EVENTS: usize = 8;
+
+/// How many commands may wait for an agent.
+const COMMANDS: usize = 128;
+
+/// How long the end of a dead agent's stderr is waited for.
+const STDERR_DRAIN: Duration = Duration::from_millis(500);
+
+/// How much of an agent's stderr goes into a message for people.
+const STDERR_SHOWN: usize = 400;
+
+/// What an agent is told.
+#[derive(Debug)]
+pub(crate) enum ToAgent {
+    /// A prompt; one at a time.
+    Prompt(Vec<ContentBlock>),
+    /// End the turn.
+    Cancel,
+    /// The answer to a permission request: an option, or cancelled.
+    Permission {
+        /// The agent's id of the request.
+        id: Id,
+        /// The option.
+        option: Option<String>,
+    },
+}
+
+/// What comes from an agent.
+#[derive(Debug)]
+pub(crate) enum FromAgent {
+    /// Ready for prompts.
+    Started(Started),
+    /// What one read brought, in order.
+    Said(Vec<Said>),
+    /// Nothing of it is left.
+    Gone(Gone),
+}
+
+/// One thing that an agent said.
+#[derive(Debug)]
+pub(crate) enum Said {
+    /// A session update, untouched.
+    Update(Box<RawValue>),
+    /// It asks for permission.
+    Permission {
+        /// Its id of the request.
+        id: Id,
+        /// The request.
+        request: PermissionAsk,
+    },
+    /// The answer to the prompt.
+    Answered(Result<outcome::Stop, String>),
+    /// A remark about what it said.
+    Note(String),
+}
+
+/// The end of an agent.
+#[derive(Debug)]
+pub(crate) struct Gone {
+    /// How its process ended; none if none was started.
+    pub(crate) status: Option<String>,
+    /// Whether it was told to stop.
+    pub(crate) told: bool,
+    /// Whether it had been ready.
+    pub(crate) ready: bool,
+    /// Why it ended, for people.
+    pub(crate) why: String,
+}
+
+/// The session's end of a driver.
+#[derive(Debug)]
+pub(crate) struct Agent {
+    commands: mpsc::Sender<ToAgent>,
+    events: mpsc::Receiver<FromAgent>,
+    stop: watch::Sender<Stop>,
+}
+
+impl Agent {
+    /// Starts an agent. It ends when it is told to stop, by itself, or when this handle is dropped (then at once).
+    pub(crate) fn start(launch: Launch, exe: PathBuf, tracker: &TaskTracker) -> Self {
+        let (commands, inbox) = mpsc::channel(COMMANDS);
+        let (outbox, events) = mpsc::channel(EVENTS);
+        let (stop, stopped) = watch::channel(Stop::No);
+        let driver = Driver { launch, inbox, outbox, stop: stopped };
+        tracker.spawn(driver.run(exe, tracker.clone()));
+        Self { commands, events, stop }
+    }
+
+    /// The next event; `None` after [`FromAgent::Gone`]. Cancel-safe.
+    pub(crate) async fn next(&mut self) -> Option<FromAgent> {
+        self.events.recv().await
+    }
+
+    /// Tells the agent something. One that is gone or does not listen is stopped.
+    pub(crate) fn tell(&self, command: ToAgent) {
+        if self.commands.try_send(command).is_err() {
+            self.stop(Stop::Kill);
+        }
+    }
+
+    /// Stops it. A kill follows a gentle stop, never the other way round.
+    pub(crate) fn stop(&self, how: Stop) {
+        self.stop.send_if_modified(|now| {
+            let more = how > *now;
+            *now = how.max(*now);
+            more
+        });
+    }
+}
+
+#[derive(Debug)]
+struct Driver {
+    launch: Launch,
+    inbox: mpsc::Receiver<ToAgent>,
+    outbox: mpsc::Sender<FromAgent>,
+    stop: watch::Receiver<Stop>,
+}
+
+/// Why a connection was given up.
+enum End {
+    Told,
+    Broken(String),
+}
+
+impl Driver {
+    async fn run(mut self, exe: PathBuf, tracker: TaskTracker) {
+        let mut connection = match Connection::spawn(&self.launch, &exe, &tracker) {
+            Ok(connection) => connection,
+            Err(error) => {
+                let why = format!("agent `{}` could not be started: {error}", self.launch.agent);
+                return self.gone(Gone { status: None, told: false, ready: false, why }).await;
+            }
+        };
+        let mut stop = self.stop.clone();
+        let begin = timeout(self.launch.start_timeout, handshake(&mut connection, &self.launch));
+        let begun = tokio::select! {
+            biased;
+            how = told(&mut stop) => Err(how),
+            begun = begin => match begun {
+                Ok(Ok(started)) => Ok(started),
+                Ok(Err(why)) => Err(End::Broken(why)),
+                Err(_) => Err(End::Broken(format!("agent `{}` did not start in time", self.launch.agent))),
+            },
+        };
+        let (ready, end) = match begun {
+            Err(end) => (false, end),
+            Ok(started) => {
+                self.say(FromAgent::Started(started)).await;
+                (true, self.serve(&mut connection).await)
+            }
+        };
+        self.finish(connection, ready, end).await;
+    }
+
+    /// Serves until the agent is to stop or cannot go on.
+    async fn serve(&mut self, connection: &mut Connection) -> End {
+        loop {
+            let outbox = self.outbox.clone();
+            let read = async {
+                // No room, no read: an agent that floods waits for the journal.
+                let Ok(room) = outbox.reserve().await else { return Ok(None) };
+                connection.read().await.map(|batch| Some((room, batch)))
+            };
+            let event = tokio::select! {
+                biased;
+                end = told(&mut self.stop) => return end,
+                command = self.inbox.recv() => Event::Command(command),
+                read = read => Event::Read(read),
+            };
+            let done = match event {
+                Event::Command(Some(command)) => obey(connection, command),
+                Event::Command(None) | Event::Read(Ok(None)) => return End::Told,
+                Event::Read(Ok(Some((room, batch)))) => interpret(connection, batch).map(|said| {
+                    if !said.is_empty() {
+                        room.send(FromAgent::Said(said));
+                    }
+                }),
+                Event::Read(Err(CallError::Ended(cause))) => return End::Broken(cause.to_string()),
+                Event::Read(Err(error)) => return End::Broken(error.to_string()),
+            };
+            if let Err(deaf) = done {
+                return End::Broken(deaf.to_string());
+            }
+        }
+    }
+
+    /// Ends the agent and its tree, and hands over what it had still said.
+    async fn finish(self, mut connection: Connection, ready: bool, end: End) {
+        let (told, why) = match end {
+            End::Told => (true, String::new()),
+            End::Broken(why) => (false, why),
+        };
+        let kill = *self.stop.borrow() == Stop::Kill;
+        let cause = if told && !kill {
+            ladder(&mut connection, &self.launch, self.stop.clone()).await
+        } else {
+            let cause = sweep(&mut connection).await;
+            if ready && !kill {
+                self.drain(&mut connection).await;
+            }
+            cause
+        };
+        let status = cause.to_string();
+        // Its writers are dead, so this is short.
+        drop(timeout(STDERR_DRAIN, &mut connection.stderr).await);
+        let stderr = self.launch.stderr.last(STDERR_SHOWN);
+        drop(connection);
+        let stderr = String::from_utf8_lossy(&stderr);
+        let why = match stderr.trim().lines().next_back() {
+            Some(line) if !told && !why.is_empty() => format!("{why}: {}", message::clip(line, STDERR_SHOWN)),
+            _ => why,
+        };
+        self.gone(Gone { status: Some(status), told, ready, why }).await;
+    }
+
+    /// What the agent wrote before it died; its tree is dead, so the pipe ends.
+    async fn drain(&self, connection: &mut Connection) {
+        let drained = timeout(super::DRAIN, async {
+            while let Ok(Some(batch)) = connection.reader.read().await {
+                let mut said = interpret(connection, batch).unwrap_or_default();
+                said.retain(|said| !matches!(said, Said::Permission { .. }));
+                if !said.is_empty() {
+                    self.say(FromAgent::Said(said)).await;
+                }
+            }
+        });
+        if drained.await.is_err() {
+            tracing::warn!(agent.name = %self.launch.agent, "a dead agent's output pipe stays open");
+        }
+    }
+
+    async fn gone(&self, gone: Gone) {
+        self.launch.stderr.finish();
+        if let Some(frames) = &self.launch.frames {
+            frames.finish();
+        }
+        self.say(FromAgent::Gone(gone)).await;
+    }
+
+    /// A session that listens no more has dropped its handle; there is nobody to tell.
+    async fn say(&self, event: FromAgent) {
+        drop(self.outbox.send(event).await);
+    }
+}
+
+enum Event<'a> {
+    Command(Option<ToAgent>),
+    Read(Result<Option<(mpsc::Permit<'a, FromAgent>, Batch)>, CallError>),
+}
+
+/// Resolves when the agent is to stop, or nobody holds its handle any more.
+async fn told(stop: &mut watch::Receiver<Stop>) -> End {
+    drop(stop.wait_for(|how| *how != Stop::No).await);
+    End::Told
+}
+
+fn obey(connection: &mut Connection, command: ToAgent) -> Result<(), Deaf> {
+    let session = connection.session.clone();
+    match command {
+        ToAgent::Prompt(content) => {
+            let params = PromptParams { session_id: &session, prompt: &content };
+            connection.prompt = Some(connection.request("session/prompt", &params)?);
+            Ok(())
+        }
+        ToAgent::Cancel => connection.notify("session/cancel", &serde_json::json!({"sessionId": session})),
+        ToAgent::Permission { id, option } => {
+            connection.respond(&id, Ok(&wire::permission_answer(option.as_deref())))
+        }
+    }
+}
+
+/// Turns a read into what the session must know; answers what needs no session.
+fn interpret(connection: &mut Connection, batch: Batch) -> Result<Vec<Said>, Deaf> {
+    let mut said = Vec::with_capacity(batch.messages.len());
+    for message in batch.messages {
+        match message {
+            Message::Notification { method, params: Some(params) } if method == "session/update" => {
+                said.extend(wire::update(&params, &connection.session).map(Said::Update));
+            }
+            Message::Notification { .. } => {}
+            Message::Request { id, method, params } if method == "session/request_permission" => {
+                match params.and_then(|params| wire::permission(&params, &connection.session)) {
+                    Some(request) => said.push(Said::Permission { id, request }),
+                    None => connection.respond(&id, Ok(&wire::permission_answer(None)))?,
+                }
+            }
+            Message::Request { id, method, .. } => connection.decline(&id, &method)?,
+            Message::Response { id, result } => {
+                if connection.prompt.is_some() && id.number() == connection.prompt {
+                    connection.prompt = None;
+                    said.push(Said::Answered(match result {
+                        Ok(result) => Ok(wire::stop(&result)),
+                        Err(error) => Err(message::clip(&error.to_string(), 2000)),
+                    }));
+                }
+            }
+        }
+    }
+    for length in batch.dropped {
+        said.push(Said::Note(format!(
+            "a line of {length} bytes from the agent was over the limit and dropped"
+        )));
+    }
+    if batch.noise > 0 {
+        tracing::debug!(lines = batch.noise, "the agent wrote lines that are no messages");
+    }
+    Ok(said)
+}

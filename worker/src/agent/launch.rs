@@ -1,0 +1,173 @@
+//! What an agent process is started with: command, directory, declared environment, the mark of its session.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use skep_common::ids::WorkerId;
+use skep_common::session::{SessionKind, SessionSpec};
+use skep_config::{AgentPreset, Settings, env};
+use skep_sys::capture::{Capture, LogSpec, LogWriter};
+
+/// Variables of the worker's own environment that an agent gets (promise 21).
+const INHERITED: [&str; 20] = [
+    "PATH",
+    "HOME",
+    "LANG",
+    "LC_ALL",
+    "LC_CTYPE",
+    "USER",
+    "LOGNAME",
+    "SHELL",
+    "TERM",
+    "TZ",
+    "TMPDIR",
+    "SSH_AUTH_SOCK",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "ALL_PROXY",
+    "NO_PROXY",
+    "http_proxy",
+    "https_proxy",
+    "all_proxy",
+    "no_proxy",
+];
+
+/// Everything that starting an agent takes.
+#[derive(Debug)]
+pub struct Launch {
+    /// The preset's name.
+    pub agent: String,
+    /// The agent's program and arguments.
+    pub argv: Vec<OsString>,
+    /// The session's directory.
+    pub cwd: PathBuf,
+    /// The whole environment.
+    pub env: Vec<(OsString, OsString)>,
+    /// The environment variable that marks the session's processes.
+    pub mark: (String, String),
+    /// The agent's own id for the session, if it is to be brought back.
+    pub resume: Option<String>,
+    /// How long the start may take.
+    pub start_timeout: Duration,
+    /// How long the agent may take to end after its stdin was closed.
+    pub eof_grace: Duration,
+    /// From SIGTERM to SIGKILL.
+    pub stop_grace: Duration,
+    /// How long the agent must be silent after a replayed session (agents.md 5.4); zero for our own.
+    pub quiet: Duration,
+    /// Where its stderr goes.
+    pub stderr: Capture,
+    /// Where raw frames go, with `--debug`.
+    pub frames: Option<Capture>,
+}
+
+/// Who starts an agent, for [`Launch::new`].
+#[derive(Debug, Clone, Copy)]
+pub struct Origin<'a> {
+    /// The settings.
+    pub settings: &'a Settings,
+    /// The worker.
+    pub worker: &'a WorkerId,
+    /// The session's directory under the state directory.
+    pub session_dir: &'a Path,
+    /// The writer of captured output.
+    pub logs: &'a LogWriter,
+    /// Whether raw frames are kept.
+    pub debug: bool,
+}
+
+/// The session's agent cannot even be tried.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum LaunchError {
+    /// No preset or configured agent of that name.
+    #[error("no agent is named `{0}`; `skep agents` lists them")]
+    Unknown(String),
+    /// Its program is not there.
+    #[error("the program `{program}` of agent `{agent}` was not found{hint}")]
+    Missing {
+        /// The agent.
+        agent: String,
+        /// Its program.
+        program: String,
+        /// What to do, with a separator, or nothing.
+        hint: String,
+    },
+}
+
+/// Whether the agent is the built-in shell agent itself, not one that was configured under its name.
+#[must_use]
+pub fn is_built_in_shell(settings: &Settings, agent: &str) -> bool {
+    let built_in = skep_config::agents::built_in();
+    let (Some(own), Some(configured)) = (built_in.get(AgentPreset::SHELL), settings.agents.get(agent)) else {
+        return false;
+    };
+    agent == AgentPreset::SHELL && own.command == configured.command
+}
+
+impl Launch {
+    /// What the session's agent is started with.
+    ///
+    /// # Errors
+    ///
+    /// When the agent is not known or its program is not there.
+    pub fn new(spec: &SessionSpec, origin: Origin<'_>, resume: Option<String>) -> Result<Self, LaunchError> {
+        let settings = origin.settings;
+        let preset =
+            settings.agents.get(&spec.agent).ok_or_else(|| LaunchError::Unknown(spec.agent.clone()))?;
+        let search = std::env::var_os("PATH").unwrap_or_default();
+        let program = preset.find(&search).ok_or_else(|| LaunchError::Missing {
+            agent: spec.agent.clone(),
+            program: preset.command.first().cloned().unwrap_or_default(),
+            hint: preset.hint.as_ref().map(|hint| format!("; try: {hint}")).unwrap_or_default(),
+        })?;
+        let mut argv = vec![program.into_os_string()];
+        argv.extend(preset.command.iter().skip(1).map(OsString::from));
+        let shell = is_built_in_shell(settings, &spec.agent);
+        let log = |name: &str| LogSpec::new(origin.session_dir.join(name));
+        Ok(Self {
+            agent: spec.agent.clone(),
+            argv,
+            cwd: PathBuf::from(&spec.cwd),
+            env: environment(spec, origin, preset, shell),
+            mark: (env::SKEP_SESSION.to_owned(), spec.id.to_string()),
+            resume,
+            start_timeout: settings.session.agent_start_timeout,
+            eof_grace: preset.eof_grace,
+            stop_grace: settings.session.stop_grace,
+            quiet: if shell { Duration::ZERO } else { Duration::from_millis(300) },
+            stderr: Capture::new(origin.logs, log("process.log")),
+            frames: origin.debug.then(|| Capture::new(origin.logs, log("debug.log"))),
+        })
+    }
+}
+
+fn environment(
+    spec: &SessionSpec,
+    origin: Origin<'_>,
+    preset: &AgentPreset,
+    shell: bool,
+) -> Vec<(OsString, OsString)> {
+    let mut env: Vec<(OsString, OsString)> = INHERITED
+        .iter()
+        .filter_map(|name| Some((OsString::from(name), std::env::var_os(name)?)))
+        .chain(preset.env.iter().map(|(name, value)| (name.into(), value.into())))
+        .collect();
+    let kind = match spec.kind {
+        SessionKind::Interactive => "interactive",
+        SessionKind::Bg => "bg",
+        SessionKind::Daemon => "daemon",
+    };
+    let mut set = |name: &str, value: OsString| env.push((name.into(), value));
+    set(env::SKEP_SESSION, spec.id.to_string().into());
+    if let Some(name) = &spec.name {
+        set(env::SKEP_SESSION_NAME, name.as_str().into());
+    }
+    set(env::SKEP_SESSION_KIND, kind.into());
+    set(env::SKEP_LOG_PATH, origin.session_dir.join("process.log").into());
+    set(env::SKEP_WORKER, origin.worker.as_str().into());
+    if shell {
+        set(env::SKEP_SHELL_STATE, origin.session_dir.join("agent").into());
+    }
+    env
+}

@@ -1,0 +1,12 @@
+//! Drivers: how a session talks to its agent.
+
+pub mod acp;
+pub mod launch;
+
+mod connection;
+mod start;
+mod stop;
+pub(crate) mod wire;
+
+/// How long a dead agent's pipes are read to their end (promise 12).
+const DRAIN: std::time::Duration = std::time::Duration::from_secs(2);

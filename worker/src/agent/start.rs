@@ -1,0 +1,107 @@
+//! The beginning of a connection: `initialize`, then the agent's own session, brought back where that is possible.
+
+use std::time::Duration;
+
+use serde_json::json;
+use skep_common::ids::Process;
+use tokio::time::timeout;
+
+use super::connection::{CallError, Connection};
+use super::launch::Launch;
+use super::wire::{self, Abilities};
+use crate::acp::message::{AUTH_REQUIRED, Message};
+
+/// An agent that is ready for prompts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Started {
+    /// Its own name and version.
+    pub title: String,
+    /// Its process.
+    pub process: Process,
+    /// Its own id for the session.
+    pub agent_session: String,
+    /// `new`, `loaded`, `resumed`.
+    pub context: &'static str,
+    /// A remark for people: a context that could not be brought back.
+    pub note: Option<String>,
+}
+
+/// Brings the connection to the point where a prompt can be sent.
+pub(super) async fn handshake(connection: &mut Connection, launch: &Launch) -> Result<Started, String> {
+    let said = |what: &str, error: CallError| refusal(&launch.agent, what, &error);
+    let result = connection.call("initialize", &wire::initialize()).await;
+    connection.abilities = Abilities::of(&result.map_err(|error| said("initialize", error))?);
+    if connection.abilities.protocol != wire::PROTOCOL {
+        let version = connection.abilities.protocol;
+        return Err(format!("agent `{}` speaks ACP version {version}, skep speaks version 1", launch.agent));
+    }
+    let mut note = None;
+    let mut context = "new";
+    if let Some(former) = &launch.resume {
+        match bring_back(connection, launch, former).await {
+            Ok(how) => {
+                former.clone_into(&mut connection.session);
+                context = how;
+            }
+            Err(why) => note = Some(format!("the agent starts without its former context: {why}")),
+        }
+    }
+    if connection.session.is_empty() {
+        let params = json!({"cwd": launch.cwd, "mcpServers": []});
+        let result = connection.call("session/new", &params).await;
+        let result = result.map_err(|error| said("session/new", error))?;
+        connection.session = wire::session_id(&result)
+            .filter(|id| !id.is_empty())
+            .ok_or_else(|| format!("agent `{}` answered session/new without a session id", launch.agent))?;
+    }
+    Ok(Started {
+        title: connection.abilities.title.clone().unwrap_or_else(|| launch.agent.clone()),
+        process: connection.child.process.clone(),
+        agent_session: connection.session.clone(),
+        context,
+        note,
+    })
+}
+
+/// `resume` where the agent has it (no replay), else `load`.
+async fn bring_back(
+    connection: &mut Connection,
+    launch: &Launch,
+    former: &str,
+) -> Result<&'static str, String> {
+    let params = json!({"sessionId": former, "cwd": launch.cwd, "mcpServers": []});
+    let (method, context) = match (connection.abilities.resume, connection.abilities.load) {
+        (true, _) => ("session/resume", "resumed"),
+        (false, true) => ("session/load", "loaded"),
+        (false, false) => return Err(String::from("it cannot load sessions")),
+    };
+    connection.call(method, &params).await.map_err(|error| error.to_string())?;
+    if context == "loaded" {
+        settle(connection, launch.quiet).await.map_err(|error| error.to_string())?;
+    }
+    Ok(context)
+}
+
+/// Drops what an agent replays after it answered, until it is quiet.
+async fn settle(connection: &mut Connection, quiet: Duration) -> Result<(), CallError> {
+    if quiet.is_zero() {
+        return Ok(());
+    }
+    while let Ok(batch) = timeout(quiet, connection.read()).await {
+        for message in batch?.messages {
+            if let Message::Request { id, method, .. } = message {
+                connection.decline(&id, &method)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn refusal(agent: &str, what: &str, error: &CallError) -> String {
+    match error {
+        CallError::Refused(error) if error.code == AUTH_REQUIRED => {
+            format!("agent `{agent}` wants you to sign in first: {}", error.message)
+        }
+        error => format!("agent `{agent}` could not be started: {what}: {error}"),
+    }
+}

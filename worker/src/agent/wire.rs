@@ -1,0 +1,199 @@
+//! What the driver reads out of ACP messages, and what it says. Pure, tolerant: only what is needed is looked at, a
+//! field of the wrong type counts as missing, the rest stays raw.
+
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use serde_json::value::RawValue;
+use skep_common::session::{ContentBlock, PermissionOption};
+
+use crate::acp::message::{clip, read};
+use crate::acp::repair::repair_surrogates;
+use crate::consent::Ask;
+use crate::turn::outcome::Stop;
+
+/// The protocol version that skep speaks.
+pub(crate) const PROTOCOL: u64 = 1;
+
+/// How long a title may become, in characters.
+const TITLE: usize = 2000;
+
+/// How many options of a request are looked at.
+const OPTIONS: usize = 32;
+
+/// What the agent can do, as it said at `initialize`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Abilities {
+    pub(crate) protocol: u64,
+    pub(crate) title: Option<String>,
+    pub(crate) load: bool,
+    pub(crate) resume: bool,
+    pub(crate) close: bool,
+}
+
+impl Abilities {
+    pub(crate) fn of(result: &RawValue) -> Self {
+        let value: Value = read(result).unwrap_or_default();
+        let info = &value["agentInfo"];
+        let name = info["title"].as_str().filter(|title| !title.is_empty()).or_else(|| info["name"].as_str());
+        let title = name.map(|name| match info["version"].as_str() {
+            Some(version) => clip(&format!("{name} {version}"), 100),
+            None => clip(name, 100),
+        });
+        let abilities = &value["agentCapabilities"];
+        let session = &abilities["sessionCapabilities"];
+        Self {
+            protocol: value["protocolVersion"].as_u64().unwrap_or(0),
+            title,
+            load: abilities["loadSession"].as_bool().unwrap_or(false),
+            resume: session["resume"].is_object(),
+            close: session["close"].is_object(),
+        }
+    }
+}
+
+/// Parameters of `initialize`: no file system, no terminal.
+pub(crate) fn initialize() -> Value {
+    serde_json::json!({
+        "protocolVersion": PROTOCOL,
+        "clientCapabilities": {"fs": {"readTextFile": false, "writeTextFile": false}, "terminal": false},
+        "clientInfo": {"name": "skep", "title": "skep", "version": env!("CARGO_PKG_VERSION")},
+    })
+}
+
+/// Parameters of `session/prompt`.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct PromptParams<'a> {
+    pub(crate) session_id: &'a str,
+    pub(crate) prompt: &'a [ContentBlock],
+}
+
+/// The `sessionId` of a result of `session/new`.
+pub(crate) fn session_id(result: &RawValue) -> Option<String> {
+    let value: Value = read(result).ok()?;
+    value["sessionId"].as_str().map(ToOwned::to_owned)
+}
+
+/// A session update: whose it is, and the update as the agent wrote it.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct UpdateParams<'a> {
+    #[serde(borrow)]
+    session_id: Cow<'a, str>,
+    #[serde(borrow)]
+    update: &'a RawValue,
+}
+
+/// The update in the parameters of `session/update`, if it is for `session`.
+pub(crate) fn update(params: &RawValue, session: &str) -> Option<Box<RawValue>> {
+    let params: UpdateParams<'_> = serde_json::from_str(params.get()).ok()?;
+    (params.session_id == session).then(|| params.update.to_owned())
+}
+
+/// Whether an update shows that the agent said or did something.
+pub(crate) fn is_work(update: &RawValue) -> bool {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct View<'a> {
+        #[serde(borrow)]
+        session_update: Cow<'a, str>,
+        #[serde(borrow, default)]
+        content: Option<&'a RawValue>,
+    }
+    let Ok(view) = serde_json::from_str::<View<'_>>(update.get()) else { return false };
+    match view.session_update.as_ref() {
+        "tool_call" | "tool_call_update" => true,
+        "agent_message_chunk" => {
+            let content: Value = view.content.and_then(|content| read(content).ok()).unwrap_or_default();
+            content["text"].as_str().map_or(!content.is_null(), |text| !text.trim().is_empty())
+        }
+        _ => false,
+    }
+}
+
+/// What an agent answered to a prompt.
+pub(crate) fn stop(result: &RawValue) -> Stop {
+    let value: Value = read(result).unwrap_or_default();
+    let small = |value: &Value| value.as_i64().and_then(|number| i32::try_from(number).ok());
+    let hint = &value["_meta"]["skep"];
+    Stop {
+        reason: clip(value["stopReason"].as_str().unwrap_or(""), 100),
+        exit_code: small(&hint["exit_code"]),
+        signal: small(&hint["signal"]),
+    }
+}
+
+/// A permission request, read.
+#[derive(Debug, Clone)]
+pub(crate) struct PermissionAsk {
+    pub(crate) ask: Ask,
+    pub(crate) options: Vec<PermissionOption>,
+    pub(crate) tool_call: Box<RawValue>,
+}
+
+/// The parameters of `session/request_permission`, if they are for `session`.
+pub(crate) fn permission(params: &RawValue, session: &str) -> Option<PermissionAsk> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct View {
+        session_id: String,
+        tool_call: Box<RawValue>,
+        #[serde(default)]
+        options: Vec<Value>,
+    }
+    let view: View = read(params).ok()?;
+    if view.session_id != session {
+        return None;
+    }
+    let call: Value = read(&view.tool_call).ok()?;
+    let tool_call = match repair_surrogates(view.tool_call.get()) {
+        Cow::Borrowed(_) => view.tool_call,
+        Cow::Owned(mended) => RawValue::from_string(mended).ok()?,
+    };
+    Some(PermissionAsk { ask: ask(&call), options: options(&view.options), tool_call })
+}
+
+fn ask(call: &Value) -> Ask {
+    let command = command(&call["rawInput"]["command"]);
+    let title = call["title"].as_str().map(ToOwned::to_owned).or_else(|| command.clone());
+    Ask {
+        tool_kind: clip(call["kind"].as_str().unwrap_or("other"), 40),
+        title: clip(&title.unwrap_or_else(|| String::from("use a tool")), TITLE),
+        command,
+    }
+}
+
+/// A command is a string, or an array of words.
+fn command(raw: &Value) -> Option<String> {
+    match raw {
+        Value::String(text) => Some(text.clone()),
+        Value::Array(words) => {
+            let words: Option<Vec<&str>> = words.iter().map(Value::as_str).collect();
+            Some(shell_words::join(words?))
+        }
+        _ => None,
+    }
+}
+
+fn options(options: &[Value]) -> Vec<PermissionOption> {
+    let text = |value: &Value| value.as_str().map(ToOwned::to_owned);
+    let option = |value: &Value| {
+        let id = text(&value["optionId"])?;
+        let name = clip(&text(&value["name"]).unwrap_or_else(|| id.clone()), 200);
+        Some(PermissionOption { id, name, kind: clip(&text(&value["kind"]).unwrap_or_default(), 40) })
+    };
+    options.iter().take(OPTIONS).filter_map(option).collect()
+}
+
+/// The answer to a permission request: the chosen option, or cancelled.
+pub(crate) fn permission_answer(option: Option<&str>) -> Value {
+    match option {
+        Some(option) => serde_json::json!({"outcome": {"outcome": "selected", "optionId": option}}),
+        None => serde_json::json!({"outcome": {"outcome": "cancelled"}}),
+    }
+}
+
+#[cfg(test)]
+mod tests;

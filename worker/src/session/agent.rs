@@ -1,0 +1,177 @@
+//! The session's agent: started when a prompt needs it, listened to, stopped.
+
+use skep_common::event::{AgentExited, AgentStarted, Event};
+use skep_common::session::{AgentProcess, Cause, SessionState, TurnOutcome};
+
+use super::journal::{Broken, note};
+use super::prompts::After;
+use super::{Session, Slot};
+use crate::agent::acp::{Agent, FromAgent, Gone, Said, Started, Stop, ToAgent};
+use crate::agent::launch::{Launch, Origin};
+use crate::agent::wire::is_work;
+use crate::turn::outcome::{End, judge};
+
+impl Session {
+    /// Starts the agent for the running turn.
+    pub(super) fn start_agent(&mut self) {
+        let origin = Origin {
+            settings: &self.shared.settings,
+            worker: &self.shared.worker,
+            session_dir: &self.dir,
+            logs: &self.shared.logs,
+            debug: self.shared.debug,
+        };
+        match Launch::new(&self.spec, origin, self.agent_session.clone()) {
+            Ok(launch) => {
+                let exe = self.shared.exe.clone();
+                self.slot = Slot::Starting(Agent::start(launch, exe, &self.shared.tracker));
+            }
+            Err(error) => self.unstartable = Some(error.to_string()),
+        }
+    }
+
+    /// Tells the agent to stop, if there is one.
+    pub(super) fn stop_agent(&mut self, how: Stop) {
+        self.slot = match std::mem::replace(&mut self.slot, Slot::Empty) {
+            Slot::Empty => Slot::Empty,
+            Slot::Starting(agent) | Slot::Ready(agent, _) | Slot::Stopping(agent) => {
+                agent.stop(how);
+                Slot::Stopping(agent)
+            }
+        };
+    }
+
+    /// Kills the agent and waits until its tree is gone; what it still says is dropped.
+    pub(super) async fn kill_agent(&mut self) {
+        self.stop_agent(Stop::Kill);
+        if !matches!(self.slot, Slot::Empty) {
+            while self.slot.next().await.is_some() {}
+            self.slot = Slot::Empty;
+        }
+    }
+
+    pub(super) fn tell(&self, command: ToAgent) {
+        if let Some(agent) = self.slot.agent() {
+            agent.tell(command);
+        }
+    }
+
+    /// Something came from the agent.
+    pub(super) async fn heard(&mut self, event: Option<FromAgent>) -> Result<(), Broken> {
+        match event {
+            Some(FromAgent::Started(started)) => self.agent_started(started).await,
+            Some(FromAgent::Said(said)) => self.agent_said(said).await,
+            Some(FromAgent::Gone(gone)) => self.agent_gone(gone).await,
+            None => {
+                let why = String::from("its driver ended early");
+                self.agent_gone(Gone { status: None, told: false, ready: true, why }).await
+            }
+        }
+    }
+
+    async fn agent_started(&mut self, started: Started) -> Result<(), Broken> {
+        let mut events = vec![Event::AgentStarted(AgentStarted {
+            title: started.title.clone(),
+            pid: started.process.pid,
+            agent_session: started.agent_session.clone(),
+            context: started.context.to_owned(),
+        })];
+        events.extend(started.note.map(|text| note("warn", text)));
+        self.agent_session = Some(started.agent_session);
+        let process = AgentProcess { title: started.title, process: started.process };
+        self.slot = match std::mem::replace(&mut self.slot, Slot::Empty) {
+            Slot::Starting(agent) => Slot::Ready(agent, process),
+            other => other,
+        };
+        let ready = matches!(self.slot, Slot::Ready(..));
+        if ready && self.turns.running().is_some() {
+            events.extend(self.enter(SessionState::Running, None));
+        }
+        self.append(events).await?;
+        if ready {
+            self.begin_turn();
+        }
+        Ok(())
+    }
+
+    /// Journals what the agent said, in its order; updates of one read go together and unread.
+    async fn agent_said(&mut self, said: Vec<Said>) -> Result<(), Broken> {
+        let mut updates = Vec::with_capacity(said.len());
+        for said in said {
+            match said {
+                Said::Update(update) => {
+                    if !self.seen.work && self.turns.running().is_some() {
+                        self.seen.work = is_work(&update);
+                    }
+                    updates.push(Event::Update(update));
+                }
+                Said::Note(text) => updates.push(note("warn", text)),
+                Said::Permission { id, request } => {
+                    self.append(std::mem::take(&mut updates)).await?;
+                    self.asked(id, request).await?;
+                }
+                Said::Answered(answer) => {
+                    self.append(std::mem::take(&mut updates)).await?;
+                    self.answered(answer).await?;
+                }
+            }
+        }
+        self.append(updates).await
+    }
+
+    /// The agent ended its turn.
+    async fn answered(&mut self, answer: Result<crate::turn::outcome::Stop, String>) -> Result<(), Broken> {
+        if !self.prompted {
+            return Ok(());
+        }
+        if let Some(ending) = &self.ending {
+            let cause = ending.cause();
+            self.end_turn(End::ours(TurnOutcome::Interrupted, cause, None), After::Next).await?;
+            self.deadlines.end = None;
+            self.stop_agent(Stop::Gently);
+            return Ok(());
+        }
+        let end = judge(answer.as_ref().map_err(String::as_str), self.seen, self.turns.cancel_cause());
+        self.end_turn(end, After::Next).await
+    }
+
+    /// Nothing of the agent is left.
+    async fn agent_gone(&mut self, gone: Gone) -> Result<(), Broken> {
+        let served = self.prompted || matches!(self.slot, Slot::Starting(_));
+        let told = matches!(self.slot, Slot::Stopping(_)) || gone.told;
+        self.slot = Slot::Empty;
+        let cause = if told { self.stopped_for } else { Cause::AgentCrashed };
+        if let Some(status) = gone.status {
+            self.append(vec![Event::AgentExited(AgentExited { status, cause })]).await?;
+        }
+        if self.turns.running().is_none() {
+            if !told {
+                self.remark("warn", format!("the agent ended by itself: {}", gone.why)).await?;
+            }
+            return Ok(());
+        }
+        if let Some(ending) = &self.ending {
+            let end = End::ours(TurnOutcome::Interrupted, ending.cause(), None);
+            return self.end_turn(end, After::Next).await;
+        }
+        if !served {
+            self.start_agent();
+            return Ok(());
+        }
+        if let Some(cancel) = self.turns.cancel_cause() {
+            let detail = Some(String::from("the agent did not end the turn and was stopped"));
+            return self.end_turn(End::ours(TurnOutcome::Cancelled, cancel, detail), After::Next).await;
+        }
+        if !gone.ready {
+            return self.could_not_start(gone.why).await;
+        }
+        let end = End::ours(TurnOutcome::Interrupted, Cause::AgentCrashed, Some(gone.why.clone()));
+        let why = Some(format!("the agent ended in the middle of its turn: {}", gone.why));
+        self.end_turn(end, After::Hold(SessionState::Interrupted, why)).await
+    }
+
+    /// The running turn fails, since its agent cannot be started.
+    pub(super) async fn could_not_start(&mut self, why: String) -> Result<(), Broken> {
+        self.end_turn(End::failed(why.clone()), After::Hold(SessionState::Failed, Some(why))).await
+    }
+}

@@ -1,0 +1,246 @@
+//! Opening a session: its lease, its journal, and the state that the journal tells.
+
+use std::fs::DirBuilder;
+use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::Path;
+
+use jiff::Timestamp;
+use skep_common::code::{ApiError, Code};
+use skep_common::event::{Event, QueueHeld, Record, SessionOpened};
+use skep_common::ids::RequestId;
+use skep_common::protocol::{Action, Reply};
+use skep_common::session::{Cause, Head, SessionFile, SessionSnapshot, SessionSpec, SessionState};
+use skep_journal::{
+    Durability, JournalError, Journals, Lease, LeaseError, Opened, Opener, Projection, Writer, first_seq,
+    interruption,
+};
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+
+use super::journal::{note, save};
+use super::timers::Deadlines;
+use super::{Halt, Session, Shared, Slot};
+use crate::consent::Requests;
+use crate::report::Reports;
+use crate::turn::outcome::Seen;
+use crate::turn::{Prompt, Turns};
+
+/// A session that is being opened.
+pub(super) struct Opening {
+    pub(super) shared: Shared,
+    pub(super) spec: SessionSpec,
+    /// Acknowledged when it is open, or cannot be.
+    pub(super) request: Option<RequestId>,
+    pub(super) halt: watch::Receiver<Option<Halt>>,
+    pub(super) inbox: mpsc::Receiver<(RequestId, Action)>,
+    pub(super) published: watch::Sender<SessionSnapshot>,
+}
+
+/// The session until its journal has been read.
+pub(super) fn before(shared: &Shared, spec: &SessionSpec) -> SessionSnapshot {
+    SessionSnapshot {
+        id: spec.id,
+        state: SessionState::Starting,
+        why: None,
+        head: Head::default(),
+        turn: None,
+        queued: Vec::new(),
+        queue_held: false,
+        waiting: Vec::new(),
+        last_turn: None,
+        agent: None,
+        worker: Some(shared.worker.clone()),
+        updated_at: Timestamp::now(),
+    }
+}
+
+impl Opening {
+    /// Opens it and says what came of that; `None` if it cannot be opened.
+    pub(super) async fn open(mut self) -> Option<Session> {
+        let opened = self.try_open().await;
+        let (reply, opened) = match opened {
+            Ok((writer, projection)) => {
+                let head = *writer.head().borrow();
+                (Reply::Done { head }, Ok((writer, projection)))
+            }
+            Err(error) => (Reply::Error { error: error.clone() }, Err(error)),
+        };
+        if let Some(request) = self.request.take() {
+            self.shared.reports.ack(request, reply);
+        }
+        match opened {
+            Ok((writer, projection)) => Some(self.session(writer, projection)),
+            Err(error) => {
+                self.inbox.close();
+                while let Ok((id, _)) = self.inbox.try_recv() {
+                    self.shared.reports.ack(id, Reply::Error { error: error.clone() });
+                }
+                None
+            }
+        }
+    }
+
+    async fn try_open(&self) -> Result<(Writer, Projection), ApiError> {
+        let Opened { writer, mut projection, notes } = self.journal().await?;
+        if projection.closed.is_some() {
+            drop(writer.close().await);
+            return Err(ApiError::new(Code::SessionClosed, "the session is closed"));
+        }
+        let mut events: Vec<Event> = notes.iter().map(|found| note("warn", found.to_string())).collect();
+        if projection.spec.is_none() {
+            events.push(Event::SessionOpened(SessionOpened { spec: self.spec.clone() }));
+        }
+        events.extend(interruption(&projection, Cause::Unknown));
+        let held = events.iter().any(|event| matches!(event, Event::QueueHeld(_)));
+        if !held && projection.held.is_none() && !projection.queue.is_empty() {
+            let prompts = u32::try_from(projection.queue.len()).unwrap_or(u32::MAX);
+            events.push(Event::QueueHeld(QueueHeld { cause: Cause::Unknown, prompts }));
+        }
+        if !events.is_empty() {
+            let ticket =
+                writer.append(events.clone(), Durability::Synced).await.map_err(|e| self.storage(&e))?;
+            ticket.committed().await.map_err(|error| self.storage(&error))?;
+            for (seq, event) in ticket.seqs().zip(events) {
+                projection.apply(&Record { seq, at: Timestamp::now(), event });
+            }
+        }
+        let head = *writer.head().borrow();
+        let snapshot = projection.snapshot(self.spec.id, head);
+        let file = SessionFile { spec: self.spec.clone(), snapshot: Some(snapshot) };
+        save(self.shared.session_dir(self.spec.id).join("session.json"), &file, true).await;
+        Ok((writer, projection))
+    }
+
+    async fn journal(&self) -> Result<Opened, ApiError> {
+        let dir = self.shared.session_dir(self.spec.id);
+        let prepared = tokio::task::spawn_blocking(move || prepare(&dir)).await;
+        let (lease, exists) = match prepared {
+            Ok(Ok(prepared)) => prepared,
+            Ok(Err(LeaseError::Held)) => {
+                return Err(ApiError::new(Code::SessionLeased, "another worker holds the session"));
+            }
+            Ok(Err(LeaseError::Io { path, source })) => {
+                tracing::error!(session.id = %self.spec.id, path = %path.display(), error = %source, "no lease");
+                return Err(ApiError::new(Code::StorageFailed, "the session's directory cannot be used"));
+            }
+            Err(error) => {
+                tracing::error!(%error, "opening a session ended early");
+                return Err(ApiError::new(Code::Internal, "the session could not be opened"));
+            }
+        };
+        open_journal(&self.shared.journals, lease, exists, self.opener(), &self.spec)
+            .await
+            .map_err(|error| self.storage(&error))
+    }
+
+    fn opener(&self) -> Opener {
+        Opener {
+            session: self.spec.id,
+            worker: Some(self.shared.worker.clone()),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        }
+    }
+
+    fn storage(&self, error: &JournalError) -> ApiError {
+        tracing::error!(session.id = %self.spec.id, %error, "the session's journal cannot be opened");
+        match error {
+            JournalError::NewerFormat { .. } => {
+                ApiError::new(Code::NotSupported, "the session was written by a newer skep")
+            }
+            _ => ApiError::new(Code::StorageFailed, "the session's journal cannot be opened"),
+        }
+    }
+
+    fn session(self, writer: Writer, projection: Projection) -> Session {
+        let settings = &self.shared.settings.session;
+        let limit = usize::try_from(settings.max_queued).unwrap_or(usize::MAX);
+        let known: Vec<_> = projection.queue.iter().map(|queued| (queued.prompt, queued.seq)).collect();
+        let queue = projection.queue.iter().map(|queued| Prompt {
+            id: queued.prompt,
+            content: queued.content.clone(),
+            consent: queued.consent,
+            timeout_seconds: queued.timeout_seconds,
+        });
+        let turns = Turns::restored(limit, queue, known);
+        let (state, why) = match projection.state {
+            SessionState::Interrupted | SessionState::Failed => (projection.state, projection.why.clone()),
+            _ => (SessionState::Idle, None),
+        };
+        Session {
+            dir: self.shared.session_dir(self.spec.id),
+            bell: Some(bell(&self.shared, self.spec.id, &writer)),
+            writer: Some(writer),
+            turns,
+            requests: Requests::default(),
+            asked: std::collections::HashMap::new(),
+            slot: Slot::Empty,
+            agent_session: projection.agent_session.clone(),
+            prompted: false,
+            seen: Seen::default(),
+            state,
+            why,
+            last_turn: projection.last_turn.clone(),
+            deadlines: Deadlines::new(settings.idle_timeout),
+            ending: None,
+            unstartable: None,
+            stopped_for: Cause::Person,
+            served: false,
+            unsaved: false,
+            over: false,
+            history: Box::new(projection),
+            shared: self.shared,
+            spec: self.spec,
+            inbox: self.inbox,
+            halt: self.halt,
+            published: self.published,
+        }
+    }
+}
+
+/// Rings when the journal grows.
+fn bell(
+    shared: &Shared,
+    session: skep_common::ids::SessionId,
+    writer: &Writer,
+) -> (CancellationToken, tokio::task::JoinHandle<()>) {
+    let stop = CancellationToken::new();
+    let (head, reports, stopped) = (writer.head(), shared.reports.clone(), stop.clone());
+    let task = shared.tracker.spawn(async move {
+        stopped.run_until_cancelled(ring(head, reports, session)).await;
+    });
+    (stop, task)
+}
+
+async fn ring(mut head: watch::Receiver<Head>, reports: Reports, session: skep_common::ids::SessionId) {
+    while head.changed().await.is_ok() {
+        reports.head(session, *head.borrow_and_update());
+    }
+}
+
+/// The session's directory, its lease, and whether there is a journal.
+fn prepare(dir: &Path) -> Result<(Lease, bool), LeaseError> {
+    let refused = |source: io::Error| LeaseError::Io { path: dir.to_owned(), source };
+    DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(refused)?;
+    let lease = Lease::acquire(dir)?;
+    let exists = match first_seq(dir) {
+        Ok(first) => first.is_some(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => false,
+        Err(error) => return Err(refused(error)),
+    };
+    Ok((lease, exists))
+}
+
+async fn open_journal(
+    journals: &Journals,
+    lease: Lease,
+    exists: bool,
+    opener: Opener,
+    spec: &SessionSpec,
+) -> Result<Opened, JournalError> {
+    if exists {
+        journals.open(lease, opener).await
+    } else {
+        journals.create(lease, opener, SessionOpened { spec: spec.clone() }).await
+    }
+}

@@ -1,0 +1,254 @@
+//! Prompts and turns: accepted, journalled, acknowledged, given to the agent, ended.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use skep_common::code::{ApiError, Code};
+use skep_common::event::{
+    Event, PromptDropped, PromptQueued, QueueHeld, QueueReleased, TurnEnded, TurnStarted,
+};
+use skep_common::ids::{PromptId, RequestId};
+use skep_common::protocol::Reply;
+use skep_common::session::{Cause, Resolution, SessionState, TurnOutcome, TurnSummary, WhenBusy};
+use skep_config::session::Resume;
+use skep_journal::Fate;
+use tokio::time::Instant;
+
+use super::journal::Broken;
+use super::{Fault, Session, Slot};
+use crate::agent::acp::{Stop, ToAgent};
+use crate::turn::outcome::{End, Seen};
+use crate::turn::{Accepted, Cancelled, Prompt, Refusal};
+
+/// What follows the end of a turn.
+#[derive(Debug)]
+pub(super) enum After {
+    /// The next prompt, if one waits.
+    Next,
+    /// Nothing until a person says so; the session's state and why.
+    Hold(SessionState, Option<String>),
+}
+
+impl Session {
+    /// Accepts a prompt, journals it, acknowledges it, and starts its turn if nothing else runs.
+    pub(super) async fn prompt(
+        &mut self,
+        request: RequestId,
+        prompt: Prompt,
+        when_busy: WhenBusy,
+        via: String,
+    ) -> Result<(), Broken> {
+        let mut start = None;
+        let done = self.accept(prompt, when_busy, via, &mut start).await;
+        self.acknowledge(request, done)?;
+        if start.is_some() {
+            self.begin_turn();
+        }
+        Ok(())
+    }
+
+    async fn accept(
+        &mut self,
+        prompt: Prompt,
+        when_busy: WhenBusy,
+        via: String,
+        started: &mut Option<PromptId>,
+    ) -> Result<Reply, Fault> {
+        if let Some(before) = self.history.prompt(prompt.id)
+            && before.fate != Fate::Queued
+        {
+            return Ok(Reply::Prompt { queued: false, duplicate: true, seq: before.seq });
+        }
+        if let Some(ending) = &self.ending
+            && !self.turns.knows(prompt.id)
+        {
+            return Err(ending.refusal().into());
+        }
+        let id = prompt.id;
+        let queued_event = Event::PromptQueued(PromptQueued {
+            prompt: id,
+            content: prompt.content.clone(),
+            via: via.clone(),
+            consent: prompt.consent,
+            timeout_seconds: prompt.timeout_seconds,
+        });
+        let (start, released, queued) = match self.turns.accept(prompt, when_busy, Timestamp::now()) {
+            Err(refusal) => return Err(refused(refusal).into()),
+            Ok(Accepted::Duplicate { seq, queued }) => {
+                return Ok(Reply::Prompt { queued, duplicate: true, seq });
+            }
+            Ok(Accepted::New { start, released, queued }) => (start, released, queued),
+        };
+        let mut events = Vec::new();
+        if released {
+            events.push(Event::QueueReleased(QueueReleased { via }));
+        }
+        events.push(queued_event);
+        self.announce_turn(start, &mut events);
+        let first = self.commit(events).await?;
+        let seq = first + u64::from(released);
+        self.turns.numbered(id, seq);
+        *started = start;
+        Ok(Reply::Prompt { queued, duplicate: false, seq })
+    }
+
+    /// The events with which a turn begins.
+    fn announce_turn(&mut self, start: Option<PromptId>, events: &mut Vec<Event>) {
+        if let Some(prompt) = start {
+            events.push(Event::TurnStarted(TurnStarted { prompt }));
+            let state = match self.slot {
+                Slot::Ready(..) => SessionState::Running,
+                Slot::Empty | Slot::Starting(_) | Slot::Stopping(_) => SessionState::Starting,
+            };
+            events.extend(self.enter(state, None));
+        }
+    }
+
+    /// Gives the running prompt to the agent; starts the agent if there is none. The turn's start is journalled.
+    pub(super) fn begin_turn(&mut self) {
+        let Some(prompt) = self.turns.running() else { return };
+        let configured = self.shared.settings.session.turn_timeout;
+        let limit = prompt.timeout_seconds.map(Duration::from_secs).or(configured);
+        self.deadlines.turn = limit.and_then(|limit| Instant::now().checked_add(limit));
+        self.seen = Seen::default();
+        match &self.slot {
+            Slot::Ready(agent, _) => {
+                agent.tell(ToAgent::Prompt(prompt.content.clone()));
+                self.prompted = true;
+            }
+            Slot::Empty => self.start_agent(),
+            Slot::Starting(_) | Slot::Stopping(_) => {}
+        }
+    }
+
+    /// Ends the running turn: synced, then told; then the next one, or a pause.
+    pub(super) async fn end_turn(&mut self, end: End, after: After) -> Result<(), Broken> {
+        let Some(ended) = self.turns.end() else { return Ok(()) };
+        let resolution = match end.outcome {
+            TurnOutcome::Cancelled => Resolution::Cancelled,
+            _ => Resolution::Withdrawn,
+        };
+        let cause = end.cause.unwrap_or(Cause::AgentCrashed);
+        let mut events = self.withdraw(resolution, cause);
+        events.push(Event::TurnEnded(TurnEnded {
+            prompt: ended.prompt.id,
+            outcome: end.outcome,
+            cause: end.cause,
+            stop_reason: end.stop_reason,
+            detail: end.detail.clone(),
+            exit_code: end.exit_code,
+        }));
+        self.prompted = false;
+        self.deadlines.turn_ended();
+        self.last_turn = Some(TurnSummary {
+            prompt: ended.prompt.id,
+            outcome: end.outcome,
+            cause: end.cause,
+            detail: end.detail,
+            ended_at: Timestamp::now(),
+        });
+        let next = self.follow(after, cause, &mut events);
+        self.commit(events).await?;
+        self.release_asked();
+        (self.served, self.unsaved) = (true, true);
+        if next {
+            self.begin_turn();
+        }
+        Ok(())
+    }
+
+    /// What follows a turn, as events; whether another turn starts.
+    fn follow(&mut self, after: After, cause: Cause, events: &mut Vec<Event>) -> bool {
+        if self.ending.is_some() {
+            return false;
+        }
+        let (state, why) = match after {
+            After::Next => (SessionState::Idle, None),
+            After::Hold(state, why) => {
+                let held = self.turns.hold();
+                events.extend(held.map(|prompts| Event::QueueHeld(QueueHeld { cause, prompts })));
+                (state, why)
+            }
+        };
+        let next = self.turns.next(Timestamp::now()).map(|prompt| prompt.id);
+        match next {
+            Some(_) => self.announce_turn(next, events),
+            None => events.extend(self.enter(state, why)),
+        }
+        next.is_some()
+    }
+
+    /// Cancels the running turn, or drops a waiting prompt.
+    pub(super) async fn cancel(&mut self, prompt: Option<PromptId>, cause: Cause) -> Result<Reply, Fault> {
+        if self.ending.is_some() {
+            return Ok(self.done());
+        }
+        match self.turns.cancel(prompt, cause) {
+            Cancelled::Nothing => {}
+            Cancelled::Unknown => {
+                if prompt.is_none_or(|prompt| self.history.prompt(prompt).is_none()) {
+                    return Err(ApiError::new(Code::PromptNotFound, "no such prompt in this session").into());
+                }
+            }
+            Cancelled::Dropped(prompt) => {
+                self.commit(vec![Event::PromptDropped(PromptDropped { prompt, cause })]).await?;
+            }
+            Cancelled::Turn if self.prompted => {
+                let events = self.withdraw(Resolution::Cancelled, cause);
+                if !events.is_empty() {
+                    let running = self.enter(SessionState::Running, None);
+                    self.commit(events.into_iter().chain(running).collect()).await?;
+                }
+                self.tell(ToAgent::Cancel);
+                self.release_asked();
+                self.deadlines.cancel = Some(Instant::now() + self.shared.settings.session.cancel_grace);
+            }
+            Cancelled::Turn => {
+                if matches!(self.slot, Slot::Starting(_)) {
+                    self.stopped_for = cause;
+                    self.stop_agent(Stop::Kill);
+                }
+                self.unstartable = None;
+                self.end_turn(End::ours(TurnOutcome::Cancelled, cause, None), After::Next).await?;
+            }
+        }
+        Ok(self.done())
+    }
+
+    /// Lets a held queue go on.
+    pub(super) async fn release_queue(&mut self, via: String) -> Result<Reply, Fault> {
+        if let Some(ending) = &self.ending {
+            return Err(ending.refusal().into());
+        }
+        if self.turns.release() {
+            let start = self.turns.next(Timestamp::now()).map(|prompt| prompt.id);
+            let mut events = vec![Event::QueueReleased(QueueReleased { via })];
+            self.announce_turn(start, &mut events);
+            self.commit(events).await?;
+            if start.is_some() {
+                self.begin_turn();
+            }
+        }
+        Ok(self.done())
+    }
+
+    /// `resume = always`: what was queued goes on when the session is opened, unless a person had stopped it.
+    pub(super) async fn resume_queue(&mut self) -> Result<(), Broken> {
+        let stopped = matches!(self.history.held, Some(Cause::Person | Cause::Killed));
+        if self.shared.settings.session.resume == Resume::Always && self.turns.held() && !stopped {
+            match self.release_queue(String::from("session.resume = always")).await {
+                Err(Fault::Broken(broken)) => return Err(broken),
+                Ok(_) | Err(Fault::Refused(_)) => {}
+            }
+        }
+        self.settle().await
+    }
+}
+
+fn refused(refusal: Refusal) -> ApiError {
+    let code = match refusal {
+        Refusal::Busy => Code::SessionBusy,
+        Refusal::QueueFull => Code::QueueFull,
+    };
+    ApiError::new(code, refusal.to_string())
+}

@@ -1,0 +1,102 @@
+//! What a session waits for by the clock.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use skep_common::ids::PermissionId;
+use skep_common::session::Cause;
+use tokio::time::Instant;
+
+use super::ending::Ending;
+use super::journal::Broken;
+use super::{Fault, Session};
+use crate::agent::acp::Stop;
+
+/// A time that has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Timer {
+    /// The turn's time is over.
+    Turn,
+    /// The agent has not ended a cancelled turn.
+    CancelGrace,
+    /// The agent has not ended the turn of a session that ends.
+    EndGrace,
+    /// A permission request has waited long enough.
+    Permission(PermissionId),
+    /// Nothing has happened for long enough.
+    Idle,
+}
+
+/// The times that are set.
+#[derive(Debug)]
+pub(super) struct Deadlines {
+    pub(super) turn: Option<Instant>,
+    pub(super) cancel: Option<Instant>,
+    pub(super) end: Option<Instant>,
+    pub(super) permissions: VecDeque<(Instant, PermissionId)>,
+    idle: Instant,
+    idle_after: Duration,
+}
+
+impl Deadlines {
+    pub(super) fn new(idle_after: Duration) -> Self {
+        let idle = Instant::now() + idle_after;
+        Self { turn: None, cancel: None, end: None, permissions: VecDeque::new(), idle, idle_after }
+    }
+
+    /// Something happened.
+    pub(super) fn touch(&mut self) {
+        self.idle = Instant::now() + self.idle_after;
+    }
+
+    /// The turn is over.
+    pub(super) fn turn_ended(&mut self) {
+        self.turn = None;
+        self.cancel = None;
+        self.permissions.clear();
+        self.touch();
+    }
+
+    /// The next time to wait for.
+    pub(super) fn next(&self, at_rest: bool) -> Option<(Instant, Timer)> {
+        let permission = self.permissions.front().map(|(at, id)| (*at, Timer::Permission(*id)));
+        [
+            self.turn.map(|at| (at, Timer::Turn)),
+            self.cancel.map(|at| (at, Timer::CancelGrace)),
+            self.end.map(|at| (at, Timer::EndGrace)),
+            permission,
+            at_rest.then_some((self.idle, Timer::Idle)),
+        ]
+        .into_iter()
+        .flatten()
+        .min_by_key(|(at, _)| *at)
+    }
+}
+
+impl Session {
+    pub(super) async fn timer(&mut self, timer: Timer) -> Result<(), Broken> {
+        match timer {
+            Timer::Turn => {
+                self.deadlines.turn = None;
+                match self.cancel(None, Cause::TimedOut).await {
+                    Err(Fault::Broken(broken)) => Err(broken),
+                    Ok(_) | Err(Fault::Refused(_)) => Ok(()),
+                }
+            }
+            Timer::CancelGrace => {
+                self.deadlines.cancel = None;
+                self.stop_agent(Stop::Kill);
+                Ok(())
+            }
+            Timer::EndGrace => {
+                self.deadlines.end = None;
+                self.end_grace_over().await
+            }
+            Timer::Permission(permission) => {
+                self.deadlines.permissions.pop_front();
+                self.deny_unanswered(permission).await
+            }
+            Timer::Idle => self.end(Ending::release(Cause::Idle), None).await,
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! The agent as a process: its pipes, its signals, its end.
+
+use std::ffi::OsStr;
+use std::io;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::fs::FileTypeExt as _;
+use std::os::unix::net::UnixStream as StdUnixStream;
+use std::process::ExitCode;
+
+use skep_config::env;
+use skep_sys::subreaper;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::UnixStream;
+use tokio::net::unix::pipe;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use super::script;
+use super::serve::{Setup, serve};
+use super::state::{Store, Variables};
+
+/// Runs the agent on this process's stdin and stdout until stdin ends or a signal says so.
+#[must_use]
+pub fn run() -> ExitCode {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&error),
+    };
+    let result = runtime.block_on(agent());
+    // A read of a terminal or a file may still hang in a thread; nothing waits for it.
+    runtime.shutdown_background();
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&error),
+    }
+}
+
+fn fail(error: &io::Error) -> ExitCode {
+    tracing::error!(error = %error, "the shell agent cannot run");
+    ExitCode::FAILURE
+}
+
+async fn agent() -> io::Result<()> {
+    subreaper::become_subreaper()?;
+    let stop = CancellationToken::new();
+    let mut ended = signal(SignalKind::child())?;
+    let mut told =
+        [signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?, signal(SignalKind::hangup())?];
+    let setup = setup()?;
+    let serving = serve(input()?, output()?, setup, stop.clone());
+    tokio::pin!(serving);
+    loop {
+        tokio::select! {
+            () = &mut serving => break,
+            () = any(&mut told) => stop.cancel(),
+            _ = ended.recv() => drop(subreaper::reap_orphans(&|_| false)),
+        }
+    }
+    // Whoever escaped every command's tree is ours by adoption.
+    if !subreaper::orphans(&|_| false).is_empty() {
+        skep_sys::tree::kill_orphans(&|_| false).await;
+    }
+    Ok(())
+}
+
+async fn any(signals: &mut [Signal; 3]) {
+    let [a, b, c] = signals;
+    tokio::select! { _ = a.recv() => {}, _ = b.recv() => {}, _ = c.recv() => {} }
+}
+
+fn setup() -> io::Result<Setup> {
+    let mut variables: Variables = std::env::vars_os().collect();
+    let store = Store::open(Store::place(&variables).map_err(io::Error::other)?)?;
+    // Where the agent keeps its files is none of its commands' business.
+    variables.remove(OsStr::new(env::SKEP_SHELL_STATE));
+    let shell = script::shell(variables.get(OsStr::new(env::SHELL)).map(|shell| shell.as_os_str()));
+    let helper = vec![std::env::current_exe()?.into_os_string(), "agent".into(), "shell-snapshot".into()];
+    Ok(Setup { shell, helper, store, variables })
+}
+
+/// What the standard descriptors are. Clients give pipes or (Node.js) sockets, which the runtime can wait for; anything
+/// else is read and written by threads.
+enum Kind {
+    Pipe,
+    Socket,
+    Other,
+}
+
+fn kind(fd: &OwnedFd) -> io::Result<Kind> {
+    let file = std::fs::File::from(fd.try_clone()?).metadata()?.file_type();
+    Ok(if file.is_fifo() {
+        Kind::Pipe
+    } else if file.is_socket() {
+        Kind::Socket
+    } else {
+        Kind::Other
+    })
+}
+
+fn socket(fd: OwnedFd) -> io::Result<UnixStream> {
+    let socket = StdUnixStream::from(fd);
+    socket.set_nonblocking(true)?;
+    UnixStream::from_std(socket)
+}
+
+fn input() -> io::Result<Box<dyn AsyncRead + Unpin + Send>> {
+    let fd = io::stdin().as_fd().try_clone_to_owned()?;
+    Ok(match kind(&fd)? {
+        Kind::Pipe => Box::new(pipe::Receiver::from_owned_fd(fd)?),
+        Kind::Socket => Box::new(socket(fd)?),
+        Kind::Other => Box::new(tokio::io::stdin()),
+    })
+}
+
+fn output() -> io::Result<Box<dyn AsyncWrite + Unpin + Send>> {
+    let fd = io::stdout().as_fd().try_clone_to_owned()?;
+    Ok(match kind(&fd)? {
+        Kind::Pipe => Box::new(pipe::Sender::from_owned_fd(fd)?),
+        Kind::Socket => Box::new(socket(fd)?),
+        Kind::Other => Box::new(tokio::io::stdout()),
+    })
+}

@@ -1,0 +1,172 @@
+use std::collections::HashSet;
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn prompt(id: PromptId) -> Prompt {
+    let content = vec![ContentBlock::Text { text: String::from("x") }];
+    Prompt { id, content, consent: Consent::None, timeout_seconds: None }
+}
+
+fn now() -> Timestamp {
+    Timestamp::UNIX_EPOCH
+}
+
+fn started(id: PromptId) -> Accepted {
+    Accepted::New { start: Some(id), released: false, queued: false }
+}
+
+const QUEUED: Accepted = Accepted::New { start: None, released: false, queued: true };
+
+#[test]
+fn g9_a_busy_session_refuses_or_queues_as_asked() {
+    let mut turns = Turns::new(1);
+    let [a, b, c, d] = std::array::from_fn(|_| PromptId::random());
+    assert_eq!(turns.accept(prompt(a), WhenBusy::Refuse, now()), Ok(started(a)));
+    assert_eq!(turns.accept(prompt(b), WhenBusy::Refuse, now()), Err(Refusal::Busy));
+    assert_eq!(turns.accept(prompt(c), WhenBusy::Queue, now()), Ok(QUEUED));
+    assert_eq!(turns.accept(prompt(d), WhenBusy::Queue, now()), Err(Refusal::QueueFull));
+    assert_eq!(turns.end().unwrap().prompt.id, a);
+    assert_eq!(turns.next(now()).unwrap().id, c);
+    assert!(turns.next(now()).is_none(), "one turn at a time");
+}
+
+#[test]
+fn a_second_delivery_is_acknowledged_and_not_run() {
+    let mut turns = Turns::new(9);
+    let [a, b] = std::array::from_fn(|_| PromptId::random());
+    turns.accept(prompt(a), WhenBusy::Refuse, now()).unwrap();
+    turns.numbered(a, 3);
+    turns.accept(prompt(b), WhenBusy::Queue, now()).unwrap();
+    turns.numbered(b, 5);
+    assert_eq!(
+        turns.accept(prompt(a), WhenBusy::Refuse, now()),
+        Ok(Accepted::Duplicate { seq: 3, queued: false })
+    );
+    assert_eq!(
+        turns.accept(prompt(b), WhenBusy::Refuse, now()),
+        Ok(Accepted::Duplicate { seq: 5, queued: true })
+    );
+    let mut reopened = Turns::restored(9, [prompt(b)], [(a, 3), (b, 5)]);
+    assert_eq!(
+        reopened.accept(prompt(a), WhenBusy::Refuse, now()),
+        Ok(Accepted::Duplicate { seq: 3, queued: false })
+    );
+    assert!(reopened.held());
+}
+
+#[test]
+fn a_prompt_on_a_held_queue_goes_to_its_end_and_releases_it() {
+    let [a, b, c] = std::array::from_fn(|_| PromptId::random());
+    let mut turns = Turns::restored(9, [prompt(a), prompt(b)], []);
+    assert!(turns.next(now()).is_none());
+    let accepted = turns.accept(prompt(c), WhenBusy::Refuse, now());
+    assert_eq!(accepted, Ok(Accepted::New { start: Some(a), released: true, queued: true }));
+    assert_eq!(turns.queued(), [b, c]);
+}
+
+#[test]
+fn hold_and_release_say_whether_they_changed_anything() {
+    let mut turns = Turns::new(9);
+    assert_eq!((turns.hold(), turns.release()), (None, false));
+    let [a, b] = std::array::from_fn(|_| PromptId::random());
+    turns.accept(prompt(a), WhenBusy::Queue, now()).unwrap();
+    turns.accept(prompt(b), WhenBusy::Queue, now()).unwrap();
+    assert_eq!((turns.hold(), turns.hold()), (Some(1), None));
+    turns.end();
+    assert!(turns.next(now()).is_none());
+    assert_eq!((turns.release(), turns.release()), (true, false));
+    assert_eq!(turns.next(now()).unwrap().id, b);
+}
+
+#[test]
+fn cancel_is_for_the_running_turn_or_the_named_prompt() {
+    let mut turns = Turns::new(9);
+    let [a, b] = std::array::from_fn(|_| PromptId::random());
+    assert_eq!(turns.cancel(None, Cause::Person), Cancelled::Nothing);
+    assert_eq!(turns.cancel(Some(a), Cause::Person), Cancelled::Unknown);
+    turns.accept(prompt(a), WhenBusy::Queue, now()).unwrap();
+    turns.accept(prompt(b), WhenBusy::Queue, now()).unwrap();
+    assert_eq!(turns.cancel(Some(b), Cause::Person), Cancelled::Dropped(b));
+    assert_eq!(turns.cancel(Some(b), Cause::Person), Cancelled::Nothing);
+    assert_eq!(turns.cancel(None, Cause::TimedOut), Cancelled::Turn);
+    assert_eq!(turns.cancel(Some(a), Cause::Person), Cancelled::Nothing);
+    assert_eq!(turns.end().unwrap().cancel, Some(Cause::TimedOut), "the first cause stays");
+    assert_eq!(turns.cancel(Some(a), Cause::Person), Cancelled::Nothing);
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Prompt(usize, WhenBusy),
+    Cancel(Option<usize>),
+    End,
+    Hold,
+    Release,
+    Reopen,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let busy = prop_oneof![Just(WhenBusy::Refuse), Just(WhenBusy::Queue)];
+    prop_oneof![
+        4 => (0usize..12, busy).prop_map(|(n, busy)| Step::Prompt(n, busy)),
+        1 => proptest::option::of(0usize..12).prop_map(Step::Cancel),
+        3 => Just(Step::End),
+        1 => Just(Step::Hold),
+        1 => Just(Step::Release),
+        1 => Just(Step::Reopen),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn g9_every_accepted_prompt_runs_once_or_is_dropped_or_waits(
+        steps in proptest::collection::vec(step(), 0..80)
+    ) {
+        let ids: Vec<PromptId> = (0..12).map(|_| PromptId::random()).collect();
+        let mut turns = Turns::new(4);
+        let (mut accepted, mut ran, mut dropped) = (Vec::new(), Vec::new(), HashSet::new());
+        for step in steps {
+            match step {
+                Step::Prompt(n, busy) => {
+                    let known = accepted.contains(&ids[n]);
+                    match turns.accept(prompt(ids[n]), busy, now()) {
+                        Ok(Accepted::Duplicate { .. }) => prop_assert!(known),
+                        Ok(Accepted::New { start, .. }) => {
+                            prop_assert!(!known);
+                            accepted.push(ids[n]);
+                            ran.extend(start);
+                        }
+                        Err(_) => prop_assert!(!known),
+                    }
+                }
+                Step::Cancel(n) => {
+                    if let Cancelled::Dropped(id) = turns.cancel(n.map(|n| ids[n]), Cause::Person) {
+                        prop_assert!(dropped.insert(id));
+                    }
+                }
+                Step::End => {
+                    turns.end();
+                    ran.extend(turns.next(now()).map(|prompt| prompt.id));
+                }
+                Step::Hold => { let _held = turns.hold(); }
+                Step::Release => {
+                    turns.release();
+                    ran.extend(turns.next(now()).map(|prompt| prompt.id));
+                }
+                Step::Reopen => {
+                    turns.end();
+                    let known: Vec<_> = accepted.iter().map(|id| (*id, 1)).collect();
+                    let queue: Vec<_> = turns.queued().into_iter().map(prompt).collect();
+                    turns = Turns::restored(4, queue, known);
+                }
+            }
+            let waiting = turns.queued();
+            prop_assert!(waiting.len() <= 4);
+            prop_assert!(turns.running().is_some() || turns.held() || waiting.is_empty());
+            let unique: HashSet<_> = ran.iter().chain(&dropped).chain(&waiting).copied().collect();
+            prop_assert_eq!(unique.len(), ran.len() + dropped.len() + waiting.len(), "nothing twice");
+            prop_assert_eq!(unique.len(), accepted.len(), "nothing lost");
+        }
+    }
+}
