@@ -11,6 +11,7 @@ use nix::pty::{Winsize, openpty};
 use nix::sys::signal::{Signal, kill};
 
 use crate::cmd::{Cmd, pid};
+use crate::procs::children;
 use crate::wait::{SOON, wait_for};
 
 /// A program that runs on a terminal of its own; killed when dropped.
@@ -104,7 +105,10 @@ impl Terminal {
 impl Drop for Terminal {
     fn drop(&mut self) {
         if matches!(self.child.try_wait(), Ok(None)) {
-            // Its session leader dies with the terminal's hang-up; setsid(1) waits for it.
+            // setsid(1) becomes the program, or its parent.
+            for child in children(self.child.id()) {
+                kill(pid(child), Signal::SIGKILL).ok();
+            }
             kill(pid(self.child.id()), Signal::SIGKILL).ok();
             self.child.wait().ok();
         }

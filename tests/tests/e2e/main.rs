@@ -2,6 +2,9 @@
 //! promise that it checks.
 
 #[cfg(test)]
+mod harness;
+
+#[cfg(test)]
 mod readme;
 
 #[cfg(test)]
