@@ -1,0 +1,129 @@
+//! What one worker is to be: the settings it is told in its hello, and the rules it lives under.
+
+use std::ffi::{OsStr, OsString};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use skep_common::ids::{SessionName, WorkerId};
+use skep_common::protocol::WorkerSettings;
+use skep_common::session::PermissionMode;
+use skep_config::Environment;
+
+use crate::launch::SpawnMode;
+use crate::lifecycle::policy::Policy;
+
+/// What one worker is to be.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Spec {
+    pub(crate) id: WorkerId,
+    pub(crate) kind: String,
+    pub(crate) origin: Origin,
+    pub(crate) dir: PathBuf,
+    pub(crate) spawn_mode: SpawnMode,
+    pub(crate) capacity: u32,
+    pub(crate) permission_mode: PermissionMode,
+    pub(crate) sandbox: bool,
+    pub(crate) open_session: Option<SessionName>,
+    /// The merged configuration as TOML, one text for all workers.
+    pub(crate) config: Arc<str>,
+    pub(crate) policy: Policy,
+}
+
+/// Where a worker comes from; it decides what is left when it ends for good.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// The configuration's `count`: it stays in the list.
+    Configured,
+    /// Somebody added it: it goes.
+    Added,
+}
+
+/// What all workers of a pool have in common.
+#[derive(Debug)]
+pub(crate) struct Common {
+    pub(crate) exe: PathBuf,
+    pub(crate) state_dir: PathBuf,
+    pub(crate) epoch: u64,
+    pub(crate) debug: bool,
+    /// The declared environment, without what is a worker's own.
+    pub(crate) env: Vec<(OsString, OsString)>,
+}
+
+impl Spec {
+    pub(crate) fn settings(&self, common: &Common) -> WorkerSettings {
+        WorkerSettings {
+            id: self.id.clone(),
+            kind: self.kind.clone(),
+            dir: self.dir.to_string_lossy().into_owned(),
+            spawn_mode: self.spawn_mode.as_str().to_owned(),
+            capacity: self.capacity,
+            permission_mode: self.permission_mode,
+            sandbox: self.sandbox,
+            open_session: self.open_session.clone(),
+            state_dir: common.state_dir.to_string_lossy().into_owned(),
+            config: self.config.to_string(),
+        }
+    }
+}
+
+/// Variables that workers get from the daemon's environment, and agents from them (promise 21).
+const DECLARED: [&str; 24] = [
+    "PATH",
+    "HOME",
+    "USER",
+    "LOGNAME",
+    "SHELL",
+    "LANG",
+    "LANGUAGE",
+    "TERM",
+    "COLORTERM",
+    "TZ",
+    "TMPDIR",
+    "SSH_AUTH_SOCK",
+    "XDG_CONFIG_HOME",
+    "XDG_STATE_HOME",
+    "XDG_DATA_HOME",
+    "XDG_CACHE_HOME",
+    "XDG_RUNTIME_DIR",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "NO_PROXY",
+    "ALL_PROXY",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "SKEP_HOME",
+];
+
+/// The part of the daemon's environment that workers get.
+pub(crate) fn declared(environment: &Environment) -> Vec<(OsString, OsString)> {
+    let is_declared = |name: &OsStr| {
+        let Some(name) = name.to_str() else { return false };
+        DECLARED.contains(&name)
+            || DECLARED.contains(&name.to_ascii_uppercase().as_str())
+            || name.starts_with("LC_")
+    };
+    environment
+        .iter()
+        .filter(|(name, _)| is_declared(name))
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn p21_a_worker_gets_declared_variables_and_nothing_else() {
+        let environment = Environment::of([
+            ("PATH", "/bin"),
+            ("LC_ALL", "C.UTF-8"),
+            ("https_proxy", "http://proxy"),
+            ("SKEP_SESSION", "outer"),
+            ("SECRET_TOKEN", "x"),
+            ("LD_PRELOAD", "evil.so"),
+        ]);
+        let names: Vec<OsString> = declared(&environment).into_iter().map(|(name, _)| name).collect();
+        assert_eq!(names, ["LC_ALL", "PATH", "https_proxy"]);
+    }
+}
