@@ -30,6 +30,8 @@ pub const SKEP_LOG_PATH: &str = "SKEP_LOG_PATH";
 pub const SKEP_WORKER: &str = "SKEP_WORKER";
 /// Where the built-in shell agent keeps its sessions' directory, environment and history. Set for it, and read by it.
 pub const SKEP_SHELL_STATE: &str = "SKEP_SHELL_STATE";
+/// The built-in shell agent's command that a process belongs to; the mark by which a cancel finds all of it. Set.
+pub const SKEP_COMMAND: &str = "SKEP_COMMAND";
 
 /// The home directory; the password database is asked where it is missing. Read.
 pub const HOME: &str = "HOME";

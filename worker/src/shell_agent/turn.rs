@@ -31,8 +31,9 @@ pub(super) async fn run(host: Arc<Host>, session: Arc<Session>, turn: Turn, comm
         Err(Stop::Broken(error)) => Err(error),
         Err(Stop::AgentEnds) => return,
     };
-    // A client that is gone hears nothing, and the message loop notices by itself.
-    drop(host.writer.respond(&turn.request, answer.as_ref()).await);
+    if host.writer.respond(&turn.request, answer.as_ref()).await.is_err() {
+        tracing::debug!("the client is gone before it heard how its prompt ended");
+    }
 }
 
 struct Prompt<'a> {
