@@ -1,12 +1,13 @@
 //! A terminal for programs that behave differently for a person: a pseudo-terminal and the program on it.
 
 use std::fs::File;
-use std::io::{Read as _, Write as _};
-use std::os::fd::OwnedFd;
+use std::io::{PipeReader, PipeWriter, Read as _, Write as _};
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::process::{Child, Stdio};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::pty::{Winsize, openpty};
 use nix::sys::signal::{Signal, kill};
 
@@ -18,7 +19,9 @@ use crate::wait::{SOON, wait_for};
 #[derive(Debug)]
 pub struct Terminal {
     child: Child,
-    master: File,
+    master: Option<File>,
+    /// Ends the reader when it is closed.
+    reading: Option<PipeWriter>,
     screen: Arc<(Mutex<Vec<u8>>, Condvar)>,
 }
 
@@ -41,16 +44,21 @@ impl Terminal {
         drop(pty.slave);
         let master = File::from(pty.master);
         let screen = Arc::new((Mutex::new(Vec::new()), Condvar::new()));
-        let mut reader = master.try_clone().expect("a descriptor");
+        let reader = master.try_clone().expect("a descriptor");
+        let (end, reading) = std::io::pipe().expect("a pipe");
         let filled = Arc::clone(&screen);
-        std::thread::spawn(move || {
-            let mut buffer = [0; 4096];
-            while let Ok(read @ 1..) = reader.read(&mut buffer) {
-                filled.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(&buffer[..read]);
-                filled.1.notify_all();
-            }
-        });
-        Self { child, master, screen }
+        std::thread::spawn(move || read(reader, &end, &filled));
+        Self { child, master: Some(master), reading: Some(reading), screen }
+    }
+
+    /// Takes the terminal away, as closing its window does, and gives the program's exit status.
+    ///
+    /// # Panics
+    ///
+    /// When it does not end in time.
+    pub fn hang_up(&mut self) -> i32 {
+        (self.master, self.reading) = (None, None);
+        self.exit_code()
     }
 
     /// Types text, as a person would; `\r` is Enter, `\x03` is Ctrl-C.
@@ -59,7 +67,8 @@ impl Terminal {
     ///
     /// When the terminal is gone.
     pub fn type_text(&mut self, text: &str) {
-        self.master.write_all(text.as_bytes()).expect("the terminal takes input");
+        let master = self.master.as_mut().expect("the terminal is there");
+        master.write_all(text.as_bytes()).expect("the terminal takes input");
     }
 
     /// Waits until the screen has shown `text`.
@@ -99,6 +108,21 @@ impl Terminal {
             self.child.try_wait().expect("the program can be waited for")
         });
         status.code().unwrap_or(-1)
+    }
+}
+
+/// Collects what the screen shows, until the program or the terminal is gone.
+fn read(mut master: File, end: &PipeReader, screen: &(Mutex<Vec<u8>>, Condvar)) {
+    let mut buffer = [0; 4096];
+    loop {
+        let flags = PollFlags::POLLIN;
+        let mut either = [PollFd::new(master.as_fd(), flags), PollFd::new(end.as_fd(), flags)];
+        if poll(&mut either, PollTimeout::NONE).is_err() || either[1].any() == Some(true) {
+            return;
+        }
+        let Ok(read @ 1..) = master.read(&mut buffer) else { return };
+        screen.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(&buffer[..read]);
+        screen.1.notify_all();
     }
 }
 

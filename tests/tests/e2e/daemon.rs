@@ -2,12 +2,13 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
-use std::os::unix::net::UnixListener;
+use std::os::unix::net::{UnixDatagram, UnixListener};
 
 use nix::sys::signal::Signal;
 use serde_json::Value;
 use skep_tests::env::TestEnv;
 use skep_tests::procs;
+use skep_tests::terminal::Terminal;
 use skep_tests::wait::{SOON, wait_until};
 
 fn status(env: &TestEnv) -> Value {
@@ -112,7 +113,7 @@ fn q7_stop_ends_a_foreground_daemon_and_open_streams_do_not_delay_it() {
 }
 
 #[test]
-fn s8_ctrl_c_and_sigterm_and_hangup_of_its_terminal_stop_a_foreground_daemon() {
+fn s8_sigint_and_sigterm_stop_a_foreground_daemon() {
     for signal in [Signal::SIGINT, Signal::SIGTERM] {
         let env = TestEnv::new();
         let daemon = env.skep(["daemon", "run"]).start();
@@ -122,6 +123,70 @@ fn s8_ctrl_c_and_sigterm_and_hangup_of_its_terminal_stop_a_foreground_daemon() {
         let _ended = daemon.finish().ok();
         env.nothing_remains();
     }
+}
+
+#[test]
+fn s8_a_hang_up_of_its_terminal_stops_a_foreground_daemon_and_so_does_ctrl_c() {
+    let env = TestEnv::new();
+    for ctrl_c in [true, false] {
+        let mut daemon = Terminal::start(env.skep(["daemon", "run"]));
+        wait_until("the daemon to serve", || env.skep(["daemon", "status"]).run().code() == 0);
+        let code = if ctrl_c {
+            daemon.type_text("\x03");
+            daemon.exit_code()
+        } else {
+            daemon.hang_up()
+        };
+        assert_eq!(code, 0, "{}", daemon.text());
+        env.nothing_remains();
+    }
+}
+
+#[test]
+fn under_systemd_it_says_when_it_is_ready_and_when_it_stops() {
+    let env = TestEnv::new();
+    let path = env.root().join("notify");
+    let socket = UnixDatagram::bind(&path).unwrap();
+    socket.set_read_timeout(Some(SOON)).unwrap();
+    let said = |word: &str| {
+        let mut buffer = [0; 4096];
+        loop {
+            let length = socket.recv(&mut buffer).unwrap_or_else(|error| panic!("no {word}: {error}"));
+            if String::from_utf8_lossy(&buffer[..length]).lines().any(|line| line == word) {
+                return;
+            }
+        }
+    };
+    let daemon = env.skep(["daemon", "run"]).env("NOTIFY_SOCKET", &path).start();
+    said("READY=1");
+    assert_eq!(status(&env)["pid"], daemon.pid(), "it stays in the foreground, and it serves");
+    daemon.signal(Signal::SIGTERM);
+    said("STOPPING=1");
+    let _ended = daemon.finish().ok();
+}
+
+#[test]
+fn g23_it_works_as_pid_1_in_a_container_and_reaps_what_is_left_to_it() {
+    assert!(nix::unistd::geteuid().is_root(), "this test makes a process namespace: run it as root");
+    let env = TestEnv::new();
+    let container = env
+        .skep(["daemon", "run"])
+        .wrapped(["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"])
+        .start();
+    let init =
+        skep_tests::wait::wait_for("the container", || procs::children(container.pid()).first().copied());
+    wait_until("the daemon to serve", || env.state().join("daemon.json").exists());
+    let inside = |args: &[&str]| {
+        let target = init.to_string();
+        env.skep(args.iter().copied())
+            .wrapped(["nsenter", "--target", &target, "--pid", "--mount", "--"])
+            .run()
+    };
+    assert_eq!(env.daemon_pid(), 1);
+    let _works = inside(&["run", "(setsid true &); echo from inside"]).ok().says("from inside");
+    wait_until("orphans to be reaped", || !procs::children(init).into_iter().any(procs::is_zombie));
+    let _stopped = inside(&["daemon", "stop"]).ok();
+    let _ended = container.finish().ok();
 }
 
 #[test]

@@ -55,3 +55,12 @@ fn harness_terminal_is_one() {
     terminal.type_text("\x03");
     assert_eq!(terminal.exit_code(), -1, "Ctrl-C is a signal");
 }
+
+#[test]
+fn harness_terminal_can_hang_up() {
+    let env = TestEnv::new();
+    let mut terminal =
+        Terminal::start(env.program("sh".as_ref()).args(["-c", "trap 'exit 5' HUP; echo up; read line"]));
+    terminal.shows("up");
+    assert_eq!(terminal.hang_up(), 5);
+}

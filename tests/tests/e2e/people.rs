@@ -28,7 +28,7 @@ fn attach_takes_the_answer_to_a_permission_request() {
     // Without a name: the latest that needs somebody.
     let mut attach = Terminal::start(env.skep(["attach"]));
     attach.shows("a deed");
-    attach.type_text("y\r");
+    attach.type_text("a\r");
     attach.shows("went on");
     attach.type_text("\x03");
     attach.exit_code();

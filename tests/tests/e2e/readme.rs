@@ -1,5 +1,9 @@
 //! The README's first command, on a machine where nothing runs yet.
 
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
 use skep_tests::env::TestEnv;
 
 #[test]
@@ -23,7 +27,7 @@ fn readme_output_appears_while_the_command_runs() {
     let run = env.skep(["run", "echo begun; cat gate; echo ended"]).start();
     run.wait_stdout("begun");
     assert!(!run.stdout_so_far().contains("ended"));
-    std::fs::write(&fifo, "through the gate\n").unwrap();
+    fs::write(&fifo, "through the gate\n").unwrap();
     let output = run.finish().ok();
     assert_eq!(output.stdout, "begun\nthrough the gate\nended\n");
 }
@@ -53,4 +57,34 @@ fn readme_an_unnamed_run_closes_its_session_unless_told_to_keep_it() {
     let _kept = env.skep(["run", "--keep", "true"]).run().ok();
     let open = env.skep(["ps", "--json"]).run().ok().json();
     assert_eq!(open["sessions"].as_array().map(Vec::len), Some(1), "{open}");
+}
+
+/// The commands that a document tells its reader to type: in code blocks at the start of a line, and in backticks.
+fn told(document: &str) -> Vec<&str> {
+    let blocks = document.split("```").skip(1).step_by(2);
+    let typed = blocks.flat_map(str::lines).filter_map(|line| line.strip_prefix("skep "));
+    typed.chain(document.split("`skep ").skip(1).map(|rest| &rest[..rest.find('`').unwrap_or(0)])).collect()
+}
+
+#[test]
+fn the_documentation_names_only_commands_that_exist() {
+    let env = TestEnv::new();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let mut files = vec![root.join("README.md")];
+    files.extend(fs::read_dir(root.join("docs/manual")).unwrap().flatten().map(|entry| entry.path()));
+    let documents: Vec<_> = files.iter().map(|file| fs::read_to_string(file).unwrap()).collect();
+    let is_word = |word: &&str| word.bytes().all(|byte| byte.is_ascii_lowercase());
+    let commands: BTreeSet<Vec<&str>> = documents
+        .iter()
+        .flat_map(|document| told(document))
+        .map(|line| {
+            let grouped = ["daemon", "worker", "config"].iter().any(|group| line.starts_with(group));
+            line.split_whitespace().take(if grouped { 2 } else { 1 }).filter(is_word).collect()
+        })
+        .filter(|words: &Vec<&str>| !words.is_empty() && words[0] != "help")
+        .collect();
+    assert!(commands.len() > 20, "{commands:?}");
+    for words in commands {
+        let _known = env.skep(words).arg("--help").run().ok();
+    }
 }
