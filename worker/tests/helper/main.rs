@@ -1,0 +1,216 @@
+//! For tests only: the worker and its shim as the real binary has them, and a scripted ACP agent (`fake`). What the
+//! agent does is the prompt's text.
+
+use std::io::{BufRead as _, Write as _};
+use std::process::ExitCode;
+
+use serde_json::{Value, json};
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = args.iter().map(String::as_str).collect();
+    match words.as_slice() {
+        ["shim", "--", ..] => {
+            let error = skep_sys::shim::exec(std::env::args_os().skip(3));
+            let _written = writeln!(std::io::stderr(), "shim: {error}");
+            ExitCode::from(127)
+        }
+        ["worker", id, dir] => skep_worker::run(skep_worker::WorkerArgs {
+            id: id.parse().expect("a worker's id"),
+            state_dir: dir.into(),
+            debug: false,
+        }),
+        ["fake", ..] | ["agent", "shell"] => {
+            Fake::default().serve(&words);
+            ExitCode::SUCCESS
+        }
+        _ => ExitCode::from(2),
+    }
+}
+
+#[derive(Default)]
+struct Fake {
+    session: String,
+    prompt: Option<Value>,
+    permissions: u64,
+    ignores_cancel: bool,
+}
+
+impl Fake {
+    fn serve(&mut self, words: &[&str]) {
+        if words.contains(&"broken") {
+            let _written = writeln!(std::io::stderr(), "no licence");
+            std::process::abort();
+        }
+        for line in std::io::stdin().lock().lines() {
+            let Ok(line) = line else { return };
+            let message: Value = serde_json::from_str(&line).expect("the driver writes JSON");
+            let id = message["id"].clone();
+            match message["method"].as_str() {
+                Some("initialize") => say(&json!({"jsonrpc": "2.0", "id": id, "result": {
+                    "protocolVersion": 1,
+                    "agentCapabilities": {"loadSession": !words.contains(&"noload")},
+                    "agentInfo": {"name": "fake", "version": "1"},
+                }})),
+                Some("session/new") => {
+                    self.session = format!("s-{}", std::process::id());
+                    say(&json!({"jsonrpc": "2.0", "id": id, "result": {"sessionId": self.session}}));
+                }
+                Some("session/load") => {
+                    self.session = message["params"]["sessionId"].as_str().expect("an id").to_owned();
+                    self.chunk("replayed");
+                    say(&json!({"jsonrpc": "2.0", "id": id, "result": null}));
+                }
+                Some("session/prompt") => {
+                    assert!(self.prompt.is_none(), "one prompt at a time");
+                    self.prompt = Some(id);
+                    let text = message["params"]["prompt"][0]["text"].as_str().expect("text").to_owned();
+                    self.act(&text);
+                }
+                Some("session/cancel") if !self.ignores_cancel => self.stop("cancelled"),
+                Some(_) => {}
+                None => self.answered(&message),
+            }
+        }
+    }
+
+    fn act(&mut self, text: &str) {
+        let (verb, rest) = text.split_once(' ').unwrap_or((text, ""));
+        match verb {
+            "say" => {
+                self.chunk(rest);
+                self.stop("end_turn");
+            }
+            "silent" => self.stop("end_turn"),
+            "env" => {
+                let names: Vec<String> =
+                    std::env::vars().map(|(name, value)| format!("{name}={value}")).collect();
+                self.chunk(&names.join("\n"));
+                self.stop("end_turn");
+            }
+            "exit" => {
+                self.chunk("working");
+                std::process::exit(rest.parse().expect("a code"));
+            }
+            "fail" => {
+                let prompt = self.prompt.take();
+                say(&json!({"jsonrpc": "2.0", "id": prompt, "error": {"code": -32603, "message": "quota"}}));
+            }
+            "status" => {
+                let code: i32 = rest.parse().expect("a code");
+                let prompt = self.prompt.take();
+                say(&json!({"jsonrpc": "2.0", "id": prompt, "result":
+                    {"stopReason": "end_turn", "_meta": {"skep": {"exit_code": code, "signal": null}}}}));
+            }
+            "hang" => self.chunk("hanging"),
+            "deaf" => {
+                self.ignores_cancel = true;
+                self.chunk("hanging");
+            }
+            "noise" => {
+                raw(b"loading model...\n[1,2,3]\n\n{\"id\":null}\n");
+                raw(br#"{"jsonrpc":"2.0","id":"x\u0031","method":"fs/read_text_file","params":{}}"#);
+                raw(b"\n{\"jsonrpc\":\"2.0\",\"id\":99,\"result\":{}}\n");
+                self.update(r#"{"sessionUpdate":"novelty","n":1.00,"cut":"\ud800"}"#);
+                raw(b"{\"method\":\"session/update\",\"params\":{\"sessionId\":\"other\",\"update\":{\"x\":1}}}\n");
+                self.chunk("still here");
+            }
+            "flood" => {
+                let count: u64 = rest.parse().expect("a number");
+                let mut out = std::io::BufWriter::new(std::io::stdout().lock());
+                for n in 0..count {
+                    writeln!(out, r#"{{"jsonrpc":"2.0","method":"session/update","params":{{"sessionId":"{}","update":{{"sessionUpdate":"agent_message_chunk","content":{{"type":"text","text":"{n}"}}}}}}}}"#, self.session).expect("stdout");
+                }
+                out.flush().expect("stdout");
+                drop(out);
+                self.stop("end_turn");
+            }
+            "permit" => self.ask(rest),
+            "permit2" => {
+                self.ask(rest);
+                self.ask(rest);
+            }
+            "tree" => {
+                let pid = tree();
+                self.chunk(&pid.to_string());
+            }
+            // The built-in shell agent's question: the whole prompt is its command.
+            _ => self.ask(text),
+        }
+    }
+
+    fn answered(&mut self, message: &Value) {
+        if message["id"] == "x1" {
+            self.chunk(&format!("declined {}", message["error"]["code"]));
+            return self.stop("end_turn");
+        }
+        if message["id"].as_u64().is_some_and(|id| id >= 1000) {
+            self.chunk(&message["result"]["outcome"].to_string());
+            self.permissions -= 1;
+            if self.permissions == 0 {
+                self.stop("end_turn");
+            }
+        }
+    }
+
+    fn ask(&mut self, command: &str) {
+        self.permissions += 1;
+        say(
+            &json!({"jsonrpc": "2.0", "id": 999 + self.permissions, "method": "session/request_permission", "params": {
+                "sessionId": self.session,
+                "toolCall": {"toolCallId": "t", "kind": "execute", "title": command, "rawInput": {"command": command}},
+                "options": [
+                    {"optionId": "1", "name": "Never", "kind": "reject_always"},
+                    {"optionId": "2", "name": "Yes", "kind": "allow_once"},
+                    {"optionId": "3", "name": "No", "kind": "reject_once"},
+                ],
+            }}),
+        );
+    }
+
+    fn chunk(&self, text: &str) {
+        self.update(
+            &json!({"sessionUpdate": "agent_message_chunk", "content": {"type": "text", "text": text}})
+                .to_string(),
+        );
+    }
+
+    fn update(&self, update: &str) {
+        raw(format!(
+            "{{\"jsonrpc\":\"2.0\",\"method\":\"session/update\",\"params\":{{\"sessionId\":\"{}\",\"update\":{update}}}}}\n",
+            self.session
+        )
+        .as_bytes());
+    }
+
+    fn stop(&mut self, reason: &str) {
+        if let Some(prompt) = self.prompt.take() {
+            say(&json!({"jsonrpc": "2.0", "id": prompt, "result": {"stopReason": reason}}));
+        }
+    }
+}
+
+/// A process that has left the agent's session and group and ignores SIGTERM.
+#[expect(clippy::disallowed_methods, reason = "the agent of a test is not skep")]
+fn tree() -> u32 {
+    let script = "trap '' TERM; echo $$; exec >&- 2>&-; while :; do sleep 1000; done";
+    let child = std::process::Command::new("setsid")
+        .args(["sh", "-c", script])
+        .stdin(std::process::Stdio::null())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .expect("setsid");
+    let mut line = String::new();
+    let mut out = std::io::BufReader::new(child.stdout.expect("a pipe"));
+    out.read_line(&mut line).expect("a pid");
+    line.trim().parse().expect("a pid")
+}
+
+fn say(message: &Value) {
+    raw(format!("{message}\n").as_bytes());
+}
+
+fn raw(bytes: &[u8]) {
+    let mut out = std::io::stdout().lock();
+    out.write_all(bytes).and_then(|()| out.flush()).expect("stdout");
+}
