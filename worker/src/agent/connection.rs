@@ -92,7 +92,7 @@ impl Connection {
             writer: Some(writer),
             abilities: Abilities::default(),
             session: String::new(),
-            stderr: stderr,
+            stderr,
             frames: launch.frames.clone(),
             prompt: None,
             calls: 0,

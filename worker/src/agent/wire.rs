@@ -107,7 +107,10 @@ pub(crate) fn is_work(update: &RawValue) -> bool {
         "tool_call" | "tool_call_update" => true,
         "agent_message_chunk" => {
             let content: Value = view.content.and_then(|content| read(content).ok()).unwrap_or_default();
-            content["text"].as_str().map_or(!content.is_null(), |text| !text.trim().is_empty())
+            match content["text"].as_str() {
+                Some(text) => !text.trim().is_empty(),
+                None => !content.is_null(),
+            }
         }
         _ => false,
     }

@@ -184,7 +184,7 @@ impl Session {
             match timeout(CLOSE, writer.close()).await {
                 Ok(Ok(head)) => snapshot.head = head,
                 Ok(Err(error)) => {
-                    tracing::error!(session.id = %self.spec.id, %error, "failed to close a journal")
+                    tracing::error!(session.id = %self.spec.id, %error, "failed to close a journal");
                 }
                 Err(_) => tracing::error!(session.id = %self.spec.id, "the journal does not close"),
             }

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use jiff::Timestamp;
 use skep_common::code::{ApiError, Code};
-use skep_common::event::{Event, QueueHeld, Record, SessionOpened};
+use skep_common::event::{Event, Record, SessionOpened, StateChanged};
 use skep_common::ids::RequestId;
 use skep_common::protocol::{Action, Reply};
 use skep_common::session::{Cause, Head, SessionFile, SessionSnapshot, SessionSpec, SessionState};
@@ -91,12 +91,7 @@ impl Opening {
         if projection.spec.is_none() {
             events.push(Event::SessionOpened(SessionOpened { spec: self.spec.clone() }));
         }
-        events.extend(interruption(&projection, Cause::Unknown));
-        let held = events.iter().any(|event| matches!(event, Event::QueueHeld(_)));
-        if !held && projection.held.is_none() && !projection.queue.is_empty() {
-            let prompts = u32::try_from(projection.queue.len()).unwrap_or(u32::MAX);
-            events.push(Event::QueueHeld(QueueHeld { cause: Cause::Unknown, prompts }));
-        }
+        events.extend(unfinished(&projection));
         if !events.is_empty() {
             let ticket =
                 writer.append(events.clone(), Durability::Synced).await.map_err(|e| self.storage(&e))?;
@@ -196,6 +191,21 @@ impl Opening {
             published: self.published,
         }
     }
+}
+
+/// What ends whatever a former writer left open, and the state in which the session is open again.
+fn unfinished(projection: &Projection) -> Vec<Event> {
+    let mut events = interruption(projection, Cause::Unknown);
+    let resting = events.iter().rev().find_map(|event| match event {
+        Event::State(changed) => Some(changed.state),
+        _ => None,
+    });
+    let state = resting.unwrap_or(projection.state);
+    if !matches!(state, SessionState::Interrupted | SessionState::Failed | SessionState::Idle) {
+        events.retain(|event| !matches!(event, Event::State(_)));
+        events.push(Event::State(StateChanged { state: SessionState::Idle, why: None }));
+    }
+    events
 }
 
 /// Rings when the journal grows.

@@ -97,7 +97,7 @@ struct Worker<'a> {
 
 /// What the loop waits for.
 enum Event {
-    Command(Option<Command>),
+    Command(Option<Box<Command>>),
     Deaf,
     Terminate,
     Children,
@@ -212,15 +212,17 @@ impl<'a> Worker<'a> {
                 _ = terminate.recv() => Event::Terminate,
                 _ = children.recv() => Event::Children,
                 () = due(ends), if ends.is_some() => Event::Deadline,
-                command = read(&self.shared.reports, &mut commands), if listening => Event::Command(command),
+                command = read(&self.shared.reports, &mut commands), if listening => {
+                    Event::Command(command.map(Box::new))
+                }
             };
             match event {
-                Event::Command(Some(Command::Hello(hello))) => self.welcome(hello),
-                Event::Command(Some(Command::Request { id, action })) => {
-                    self.request(id, action, ends.is_some());
-                }
-                Event::Command(Some(Command::Unknown)) => tracing::warn!("a command of a newer supervisor"),
-                Event::Command(Some(Command::Shutdown { cause })) => ends = Some(self.stop(ends, cause)),
+                Event::Command(Some(command)) => match *command {
+                    Command::Hello(hello) => self.welcome(hello),
+                    Command::Request { id, action } => self.request(id, action, ends.is_some()),
+                    Command::Shutdown { cause } => ends = Some(self.stop(ends, cause)),
+                    Command::Unknown => tracing::warn!("a command of a newer supervisor"),
+                },
                 Event::Terminate => ends = Some(self.stop(ends, Cause::WorkerStopped)),
                 Event::Command(None) | Event::Deaf => {
                     listening = false;

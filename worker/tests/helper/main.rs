@@ -74,6 +74,7 @@ impl Fake {
         }
     }
 
+    #[expect(clippy::disallowed_methods, reason = "an agent that dies in its turn")]
     fn act(&mut self, text: &str) {
         let (verb, rest) = text.split_once(' ').unwrap_or((text, ""));
         match verb {
@@ -191,7 +192,11 @@ impl Fake {
 }
 
 /// A process that has left the agent's session and group and ignores SIGTERM.
-#[expect(clippy::disallowed_methods, reason = "the agent of a test is not skep")]
+#[expect(
+    clippy::disallowed_methods,
+    clippy::zombie_processes,
+    reason = "an agent that leaves processes behind"
+)]
 fn tree() -> u32 {
     let script = "trap '' TERM; echo $$; exec >&- 2>&-; while :; do sleep 1000; done";
     let child = std::process::Command::new("setsid")

@@ -1,5 +1,7 @@
 //! The worker process from outside: what its supervisor sees, and what stays on disk.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
 mod common;
 mod process;
 mod session;

@@ -26,6 +26,7 @@ fn g1_a_prompt_runs_and_the_journal_tells_it_in_order() {
     let expected = [
         "session_opened",
         "writer_opened",
+        "state",
         "prompt_queued",
         "turn_started",
         "state",
@@ -44,7 +45,7 @@ fn g1_a_prompt_runs_and_the_journal_tells_it_in_order() {
     assert_eq!(kinds, expected);
     assert!(matches!(worker.close(session, Cause::Person), Reply::Done { .. }));
     assert_eq!(worker.released(session).state, SessionState::Closed);
-    assert_eq!(worker.kinds(session)[16..], ["agent_exited", "session_closed", "state"]);
+    assert_eq!(worker.kinds(session)[17..], ["agent_exited", "session_closed", "state"]);
     let reopened = spec("fake", |spec| spec.id = session);
     assert_eq!(error(&worker.request(Action::OpenSession { spec: reopened })), Code::SessionClosed);
     worker.shut_down();
