@@ -1,1 +1,78 @@
-fn main() {}
+//! `skep`: one binary, three roles. This is the command line; `skep daemon run` becomes the supervisor, the hidden
+//! `skep worker --id …`, `skep shim` and `skep agent shell` are what it starts.
+//!
+//! Architecture invariant: this crate alone prints, and only `main` ends the process.
+
+#[cfg(windows)]
+compile_error!(
+    "skep does not run on Windows: it needs Unix sockets with peer credentials and process groups"
+);
+
+mod arguments;
+mod autostart;
+mod cli;
+mod client;
+mod commands;
+mod context;
+mod error;
+mod exit;
+mod hidden;
+mod hints;
+mod log_stream;
+mod notify;
+mod outcome;
+mod parse;
+mod prompt_input;
+mod question;
+mod register;
+mod render;
+mod settings;
+mod start;
+mod telemetry;
+mod terminal;
+mod transcript;
+mod turn;
+
+use std::process::ExitCode;
+
+use cli::{Cli, Command};
+use context::Context;
+use error::{CliError, Outcome};
+
+fn main() -> ExitCode {
+    if let Some(code) = hidden::dispatch() {
+        return code;
+    }
+    let cli = match parse::command_line() {
+        Ok(cli) => cli,
+        Err(exit) => return ExitCode::from(exit.status()),
+    };
+    let screen = context::screen(&cli.globals);
+    let exit = run(cli).unwrap_or_else(|error| {
+        screen.error(&error);
+        error.exit()
+    });
+    ExitCode::from(exit.status())
+}
+
+fn run(cli: Cli) -> Outcome {
+    let ctx = Context::new(&cli.globals)?;
+    // The daemon settles its process before there is a runtime, and builds its own.
+    let command = match commands::daemon::run::foreground(cli.command) {
+        Ok(options) => return commands::daemon::run::run(&ctx, &options),
+        Err(command) => command,
+    };
+    block_on(&ctx, command)
+}
+
+fn block_on(ctx: &Context, command: Command) -> Outcome {
+    telemetry::for_client(ctx);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| CliError::failed(format!("cannot start: {error}")))?;
+    let outcome = runtime.block_on(commands::run(ctx, command));
+    // A thread that waits for a line from the terminal ends with the process.
+    runtime.shutdown_background();
+    outcome
+}

@@ -1,0 +1,139 @@
+//! Calls about sessions that several commands make, and the feed of all sessions.
+
+use std::collections::VecDeque;
+
+use serde::Deserialize;
+use skep_common::api::{
+    AnswerAccepted, AnswerRequest, CancelRequest, PromptAccepted, PromptRequest, SessionInfo, SessionList,
+};
+use skep_common::code::Code;
+use skep_common::ids::{AnswerId, PermissionId, PromptId, SessionId};
+use skep_common::protocol::Decision;
+
+use super::sse::Parser;
+use super::{Client, ClientError, Download};
+use crate::arguments::SessionRef;
+
+/// So often a call is repeated, with the same ids, when the worker went away before it answered.
+const ATTEMPTS: u32 = 3;
+
+impl Client {
+    /// The session of this name, id or prefix.
+    pub(crate) async fn session(&self, session: &SessionRef) -> Result<SessionInfo, ClientError> {
+        self.get(&format!("/sessions/{session}")).await
+    }
+
+    /// The sessions, newest change first.
+    pub(crate) async fn sessions(&self, all: bool) -> Result<SessionList, ClientError> {
+        self.get(if all { "/sessions?all=true" } else { "/sessions" }).await
+    }
+
+    /// Prompts a session. A second delivery of the same id is acknowledged, so a lost answer is asked for again.
+    pub(crate) async fn prompt(
+        &self,
+        session: SessionId,
+        prompt: &PromptRequest,
+    ) -> Result<PromptAccepted, ClientError> {
+        let path = format!("/sessions/{session}/prompts");
+        let mut attempt = 1;
+        loop {
+            match self.post(&path, prompt).await {
+                Err(error) if attempt < ATTEMPTS && error.code() == Some(Code::WorkerGone) => attempt += 1,
+                answer => return answer,
+            }
+        }
+    }
+
+    /// Cancels one prompt's turn, or drops the prompt if it still waits.
+    pub(crate) async fn cancel(
+        &self,
+        session: SessionId,
+        prompt: Option<PromptId>,
+    ) -> Result<(), ClientError> {
+        self.post_done(&format!("/sessions/{session}/cancel"), &CancelRequest { prompt, cause: None }).await
+    }
+
+    /// Answers a permission request.
+    pub(crate) async fn answer(
+        &self,
+        session: SessionId,
+        permission: PermissionId,
+        decision: Decision,
+    ) -> Result<AnswerAccepted, ClientError> {
+        let request = AnswerRequest { id: Some(AnswerId::random()), decision };
+        let path = format!("/sessions/{session}/permissions/{permission}");
+        let mut attempt = 1;
+        loop {
+            match self.post(&path, &request).await {
+                Err(error) if attempt < ATTEMPTS && error.code() == Some(Code::WorkerGone) => attempt += 1,
+                answer => return answer,
+            }
+        }
+    }
+
+    /// The feed of all sessions.
+    pub(crate) async fn feed(&self) -> Result<Feed, ClientError> {
+        let stream = self.download("/sessions?all=true", "text/event-stream").await?;
+        Ok(Feed { stream, parser: Parser::default(), ready: VecDeque::new() })
+    }
+}
+
+/// A change in the feed of all sessions.
+#[derive(Debug)]
+pub(crate) enum Change {
+    /// A session as it is now.
+    Session(Box<SessionInfo>),
+    /// A session whose history was deleted.
+    Removed(SessionId),
+}
+
+/// The feed of all sessions: each as it is, then every change.
+#[derive(Debug)]
+pub(crate) struct Feed {
+    stream: Download,
+    parser: Parser,
+    ready: VecDeque<Change>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Removed {
+    id: SessionId,
+}
+
+impl Feed {
+    /// The next change; none when the stream ended.
+    pub(crate) async fn next(&mut self) -> Result<Option<Change>, ClientError> {
+        loop {
+            if let Some(change) = self.ready.pop_front() {
+                return Ok(Some(change));
+            }
+            let Some(bytes) = self.stream.next().await? else { return Ok(None) };
+            let ready = &mut self.ready;
+            let mut broken = None;
+            self.parser
+                .push(&bytes, |message| {
+                    if let Err(error) = take(&message.event, &message.data, ready) {
+                        broken = Some(error);
+                    }
+                })
+                .map_err(|error| ClientError::Unintelligible { why: error.to_string() })?;
+            if let Some(error) = broken {
+                return Err(ClientError::Unintelligible { why: error.to_string() });
+            }
+        }
+    }
+}
+
+fn take(event: &str, data: &[u8], ready: &mut VecDeque<Change>) -> Result<(), serde_json::Error> {
+    match event {
+        "snapshot" => {
+            let list: SessionList = serde_json::from_slice(data)?;
+            ready.extend(list.sessions.into_iter().map(|info| Change::Session(Box::new(info))));
+        }
+        "session" => ready.push_back(Change::Session(serde_json::from_slice(data)?)),
+        "removed" => ready.push_back(Change::Removed(serde_json::from_slice::<Removed>(data)?.id)),
+        // A change of a newer daemon.
+        _ => {}
+    }
+    Ok(())
+}

@@ -1,0 +1,84 @@
+//! `skep daemon status`: the supervisor, its workers and every session (S1).
+
+use anstyle::{AnsiColor, Style};
+use jiff::Timestamp;
+use skep_common::api::DaemonStatus;
+
+use super::state::{self, State};
+use crate::context::Context;
+use crate::error::{CliError, Outcome};
+use crate::exit::Exit;
+use crate::render::sanitise::one_line;
+use crate::render::table;
+use crate::render::time::ago;
+
+/// Shows the status.
+pub(crate) async fn run(ctx: &Context) -> Outcome {
+    match state::look(ctx).await? {
+        State::Running(_) => running(ctx).await,
+        State::Stopped => stopped(ctx, "stopped", String::from("the daemon is stopped")),
+        State::Stale(remains) => {
+            stopped(ctx, "stale", format!("the daemon is stopped ({remains}; its state file was cleaned up)"))
+        }
+        State::Silent(file, error) => Err(CliError::unreachable(format!(
+            "the daemon (pid {}) does not answer: {error}",
+            file.process.pid
+        ))
+        .hint("`skep daemon logs` needs an answer too; its files are in the state directory's `logs`")
+        .hint("`skep daemon restart` stops it and starts a new one")),
+    }
+}
+
+fn stopped(ctx: &Context, word: &str, text: String) -> Outcome {
+    if ctx.screen.json() {
+        ctx.screen.value(&serde_json::json!({"status": word}))?;
+    } else {
+        ctx.screen.line(text)?;
+    }
+    Ok(Exit::Unreachable)
+}
+
+async fn running(ctx: &Context) -> Outcome {
+    let status: DaemonStatus = ctx.client().get("/daemon").await?;
+    if ctx.screen.json() {
+        ctx.screen.value(&status)?;
+    } else {
+        ctx.screen.line(text(ctx, &status, Timestamp::now()))?;
+    }
+    Ok(Exit::Completed)
+}
+
+fn text(ctx: &Context, status: &DaemonStatus, now: Timestamp) -> String {
+    let out = ctx.screen.out;
+    let green = Style::new().fg_color(Some(AnsiColor::Green.into()));
+    let mut lines = vec![
+        format!(
+            "daemon    {} · pid {} · skep {}",
+            out.paint(green, &one_line(&status.status)),
+            status.pid,
+            one_line(&status.version)
+        ),
+        format!(
+            "up        {} (since {})",
+            ago(status.started_at, now),
+            status.started_at.strftime("%Y-%m-%d %H:%M:%SZ")
+        ),
+        format!("endpoint  {}", one_line(&status.endpoint)),
+        format!("directory {}", one_line(&status.cwd)),
+        format!("state     {}", one_line(&status.state_dir)),
+        format!("workers   {}", one_line(&status.worker_kinds.join(", "))),
+        format!("contained {}", one_line(&status.containment)),
+    ];
+    if let Some(error) = &status.config_error {
+        let red = Style::new().fg_color(Some(AnsiColor::Red.into()));
+        lines.push(format!("config    {}", out.paint(red, &one_line(error))));
+    }
+    lines.push(String::new());
+    lines.push(table::workers(&status.workers, now, out));
+    lines.push(String::new());
+    lines.push(table::sessions(&status.sessions, now, out));
+    if status.closed_sessions > 0 {
+        lines.push(format!("{} closed (`skep ps -a`)", status.closed_sessions));
+    }
+    lines.join("\n")
+}

@@ -1,0 +1,54 @@
+//! `skep prompt`: a prompt in a session that is open.
+
+use clap::Args;
+
+use crate::arguments::{SessionRef, seconds};
+use crate::context::Context;
+use crate::error::Outcome;
+use crate::exit::Exit;
+use crate::register::register;
+use crate::turn::Watch;
+use crate::{prompt_input, start};
+
+/// Prompt an open session and stream the output; never creates one.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct PromptArgs {
+    /// The session: name, id, or the beginning of its id.
+    #[arg(value_name = "SESSION")]
+    session: SessionRef,
+    /// The prompt; `-` reads standard input.
+    #[arg(value_name = "PROMPT")]
+    prompt: Option<String>,
+    /// If a turn runs, queue the prompt.
+    #[arg(long)]
+    queue: bool,
+    /// Do not watch: come back at once.
+    #[arg(long)]
+    no_wait: bool,
+    /// Cancel the turn after this time: `90`, `90s`, `5m`, `1h30m`.
+    #[arg(long, value_name = "TIME", value_parser = seconds)]
+    timeout: Option<u64>,
+}
+
+/// Prompts.
+pub(crate) async fn run(ctx: &Context, args: PromptArgs) -> Outcome {
+    let input = prompt_input::read(ctx, args.prompt)?;
+    let client = ctx.client();
+    let session = client.session(&args.session).await?;
+    let request = start::prompt(&input.text, input.source.consent(), args.queue, args.timeout);
+    let accepted = client.prompt(session.id, &request).await?;
+    if args.no_wait {
+        if ctx.screen.json() {
+            ctx.screen.value(&accepted)?;
+        } else {
+            let word = if accepted.queued { "queued" } else { "running" };
+            ctx.screen.line(format!("{word}: prompt {} in session {}", accepted.prompt, args.session))?;
+        }
+        return Ok(Exit::Completed);
+    }
+    if !ctx.screen.json() {
+        ctx.screen.say(start::headline(&session));
+    }
+    let _registration = register(ctx, &session);
+    Watch::new(ctx, client, session, accepted, input.text)?.run().await
+}

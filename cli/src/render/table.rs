@@ -1,0 +1,205 @@
+//! Tables: aligned columns, coloured states. Plain text in, plain text out where nobody looks at it.
+
+use comfy_table::{Attribute, Cell, Color, ContentArrangement, Table, presets};
+use jiff::Timestamp;
+use skep_common::api::{AgentInfo, SessionInfo, WaitingPermission, WorkerInfo, WorkerState};
+use skep_common::session::SessionState;
+
+use super::sanitise::one_line;
+use super::screen::Stream;
+use super::time::ago;
+use super::{short, verb, words};
+
+/// A session's name, or the beginning of its id.
+pub(crate) fn label(session: &SessionInfo) -> String {
+    session.name.as_ref().map_or_else(|| short(session.id), ToString::to_string)
+}
+
+/// The table of sessions.
+pub(crate) fn sessions(sessions: &[SessionInfo], now: Timestamp, stream: Stream) -> String {
+    if sessions.is_empty() {
+        return String::from("no sessions");
+    }
+    let rows = sessions.iter().map(|session| {
+        vec![
+            plain(short(session.id)),
+            plain(session.name.as_ref().map_or("-", |name| name.as_str())),
+            (state_text(session), state_colour(session.state)),
+            plain(session.agent.as_str()),
+            plain(ago(session.updated_at, now)),
+            plain(session.cwd.as_str()),
+        ]
+    });
+    aligned(&["ID", "NAME", "STATE", "AGENT", "AGE", "DIRECTORY"], rows, stream)
+}
+
+/// The table of workers.
+pub(crate) fn workers(workers: &[WorkerInfo], now: Timestamp, stream: Stream) -> String {
+    if workers.is_empty() {
+        return String::from("no workers");
+    }
+    let rows = workers.iter().map(|worker| {
+        vec![
+            plain(worker.id.as_str()),
+            (words::worker_state(worker.state).to_owned(), worker_colour(worker.state)),
+            plain(
+                worker.process.as_ref().map_or_else(|| String::from("-"), |process| process.pid.to_string()),
+            ),
+            plain(worker.started_at.map_or_else(|| String::from("-"), |then| ago(then, now))),
+            plain(format!("{}/{}", worker.sessions.len(), worker.capacity)),
+            plain(worker.restarts.to_string()),
+            plain(worker.why.as_deref().unwrap_or_default()),
+        ]
+    });
+    aligned(&["WORKER", "STATE", "PID", "UP", "SESSIONS", "RESTARTS", "WHY"], rows, stream)
+}
+
+/// The table of what waits for a person.
+pub(crate) fn inbox(permissions: &[WaitingPermission], now: Timestamp, stream: Stream) -> String {
+    if permissions.is_empty() {
+        return String::from("nothing waits for you");
+    }
+    let rows = permissions.iter().map(|waiting| {
+        vec![
+            plain(short(waiting.permission.id)),
+            plain(waiting.session_name.as_ref().map_or_else(|| short(waiting.session), ToString::to_string)),
+            plain(waiting.agent.as_str()),
+            plain(ago(waiting.permission.requested_at, now)),
+            plain(format!("{}: {}", verb(&waiting.permission.tool_kind), waiting.permission.title)),
+        ]
+    });
+    aligned(&["REQUEST", "SESSION", "AGENT", "AGE", "WANTS TO"], rows, stream)
+}
+
+/// The table of agents.
+pub(crate) fn agents(agents: &[AgentInfo], stream: Stream) -> String {
+    let rows = agents.iter().map(|agent| {
+        let found = if agent.found { "yes" } else { "no" };
+        let more = match (&agent.path, &agent.hint) {
+            (Some(path), _) if agent.found => path.as_str(),
+            (_, Some(hint)) => hint.as_str(),
+            _ => "",
+        };
+        let name = if agent.default { format!("{} (default)", agent.name) } else { agent.name.clone() };
+        vec![
+            plain(name),
+            (found.to_owned(), agent.found.then_some(Color::Green)),
+            plain(agent.title.as_str()),
+            plain(agent.source.as_str()),
+            plain(more),
+        ]
+    });
+    aligned(&["AGENT", "FOUND", "WHAT", "FROM", "WHERE"], rows, stream)
+}
+
+fn state_text(session: &SessionInfo) -> String {
+    let mut text = String::from(words::state(session.state));
+    if let (SessionState::Idle | SessionState::Closed, Some(last)) = (session.state, &session.last_turn) {
+        text = format!("{text} ({})", words::outcome(last.outcome));
+    }
+    if !session.queued.is_empty() {
+        let held = if session.queue_held { " held" } else { "" };
+        text = format!("{text} +{}{held}", session.queued.len());
+    }
+    text
+}
+
+const fn state_colour(state: SessionState) -> Option<Color> {
+    match state {
+        SessionState::NeedsYou | SessionState::Interrupted => Some(Color::Yellow),
+        SessionState::Running | SessionState::Starting => Some(Color::Green),
+        SessionState::Failed => Some(Color::Red),
+        SessionState::Queued => Some(Color::Cyan),
+        SessionState::Closed | SessionState::Unknown => Some(Color::DarkGrey),
+        SessionState::Idle | SessionState::Hibernated => None,
+    }
+}
+
+const fn worker_colour(state: WorkerState) -> Option<Color> {
+    match state {
+        WorkerState::Running => Some(Color::Green),
+        WorkerState::Starting | WorkerState::Stopping | WorkerState::Backoff => Some(Color::Yellow),
+        WorkerState::Parked => Some(Color::Red),
+        WorkerState::Idle | WorkerState::Stopped | WorkerState::Unknown => Some(Color::DarkGrey),
+    }
+}
+
+fn plain(text: impl Into<String>) -> (String, Option<Color>) {
+    (text.into(), None)
+}
+
+/// Aligned columns. Every cell is made safe for a terminal here.
+fn aligned(
+    header: &[&str],
+    rows: impl Iterator<Item = Vec<(String, Option<Color>)>>,
+    stream: Stream,
+) -> String {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
+    if stream.colour {
+        table.enforce_styling();
+    } else {
+        table.force_no_tty();
+    }
+    table.set_header(header.iter().map(|title| Cell::new(title).add_attribute(Attribute::Bold)));
+    for row in rows {
+        table.add_row(row.into_iter().map(|(text, colour)| {
+            let cell = Cell::new(one_line(&text));
+            match colour {
+                Some(colour) => cell.fg(colour),
+                None => cell,
+            }
+        }));
+    }
+    for column in table.column_iter_mut() {
+        column.set_padding((0, 2));
+    }
+    table.trim_fmt()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PLAIN: Stream = Stream { terminal: false, colour: false };
+
+    fn now() -> Timestamp {
+        "2026-11-20T12:00:00Z".parse().unwrap()
+    }
+
+    fn session(name: &str, state: &str) -> SessionInfo {
+        let name = if name.is_empty() { serde_json::Value::Null } else { name.into() };
+        serde_json::from_value(serde_json::json!({
+            "id": "1a2b3c4d-0000-4000-8000-000000000000", "name": name, "agent": "shell", "cwd": "/work/a",
+            "kind": "bg", "state": state, "permission_mode": "ask", "queued": [], "queue_held": false,
+            "waiting": [], "head": {"seq": 4, "segment": 1, "bytes": 9, "epoch": 1},
+            "created_at": "2026-11-20T11:00:00Z", "updated_at": "2026-11-20T11:55:00Z",
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn sessions_are_plain_columns_when_piped() {
+        let mut evil = session("", "needs_you");
+        evil.cwd = "/tmp/\u{1b}[31mx\n".into();
+        insta::assert_snapshot!(sessions(&[session("build", "running"), evil], now(), PLAIN), @r"");
+        insta::assert_snapshot!(sessions(&[], now(), PLAIN), @"no sessions");
+    }
+
+    #[test]
+    fn states_are_coloured_where_colours_are_wanted() {
+        let colour = Stream { terminal: true, colour: true };
+        let text = sessions(&[session("build", "running")], now(), colour);
+        assert!(text.contains("\u{1b}[") && text.contains("running"), "{text:?}");
+    }
+
+    #[test]
+    fn workers_show_why_they_are_parked() {
+        let worker: WorkerInfo = serde_json::from_value(serde_json::json!({
+            "id": "remote-control-1", "kind": "remote-control", "state": "parked", "why": "exit status 78",
+            "restarts": 5, "rapid_failures": 5, "backoff_level": 3, "capacity": 4, "sessions": [], "dir": "/",
+        }))
+        .unwrap();
+        insta::assert_snapshot!(workers(&[worker], now(), PLAIN), @r"");
+    }
+}

@@ -1,0 +1,154 @@
+//! The words that people read for states, outcomes, causes and modes. Pure.
+
+use skep_common::api::WorkerState;
+use skep_common::event::{PermissionResolved, TurnEnded};
+use skep_common::session::{
+    Cause, DecidedBy, PermissionMode, Resolution, SessionKind, SessionState, TurnOutcome,
+};
+
+/// A session's state.
+pub(crate) const fn state(state: SessionState) -> &'static str {
+    match state {
+        SessionState::Queued => "queued",
+        SessionState::Starting => "starting",
+        SessionState::Idle => "idle",
+        SessionState::Running => "running",
+        SessionState::NeedsYou => "needs you",
+        SessionState::Hibernated => "hibernated",
+        SessionState::Interrupted => "interrupted",
+        SessionState::Closed => "closed",
+        SessionState::Failed => "failed",
+        SessionState::Unknown => "unknown",
+    }
+}
+
+/// A worker's state.
+pub(crate) const fn worker_state(state: WorkerState) -> &'static str {
+    match state {
+        WorkerState::Idle => "idle",
+        WorkerState::Starting => "starting",
+        WorkerState::Running => "running",
+        WorkerState::Backoff => "backoff",
+        WorkerState::Stopping => "stopping",
+        WorkerState::Stopped => "stopped",
+        WorkerState::Parked => "parked",
+        WorkerState::Unknown => "unknown",
+    }
+}
+
+/// How a turn ended.
+pub(crate) const fn outcome(outcome: TurnOutcome) -> &'static str {
+    match outcome {
+        TurnOutcome::Completed => "completed",
+        TurnOutcome::Suspect => "suspect",
+        TurnOutcome::Cancelled => "cancelled",
+        TurnOutcome::Refused => "refused",
+        TurnOutcome::Failed => "failed",
+        TurnOutcome::Interrupted => "interrupted",
+        TurnOutcome::Limit => "limit reached",
+        TurnOutcome::Unknown => "ended in a way that this version does not know",
+    }
+}
+
+/// Why something ended.
+pub(crate) const fn cause(cause: Cause) -> &'static str {
+    match cause {
+        Cause::Person => "a person asked for it",
+        Cause::Killed => "killed",
+        Cause::AgentCrashed => "the agent crashed",
+        Cause::WorkerCrashed => "the worker crashed",
+        Cause::SupervisorGone => "the daemon went away",
+        Cause::DaemonStopped => "the daemon was stopped",
+        Cause::WorkerStopped => "its worker was stopped",
+        Cause::Parked => "its worker is parked",
+        Cause::TimedOut => "the time limit was reached",
+        Cause::Idle => "idle for too long",
+        Cause::Ephemeral => "it was to end with its first turn",
+        Cause::Upgraded => "a newer skep took over",
+        Cause::StorageFailed => "the disk failed",
+        Cause::Unknown => "the cause is unknown",
+        Cause::Other => "a cause that this version does not know",
+    }
+}
+
+/// What started a session.
+pub(crate) const fn kind(kind: SessionKind) -> &'static str {
+    match kind {
+        SessionKind::Interactive => "interactive",
+        SessionKind::Bg => "bg",
+        SessionKind::Daemon => "daemon",
+    }
+}
+
+/// A permission mode, as it is written on the command line.
+pub(crate) const fn mode(mode: PermissionMode) -> &'static str {
+    match mode {
+        PermissionMode::Ask => "ask",
+        PermissionMode::AcceptEdits => "accept-edits",
+        PermissionMode::Plan => "plan",
+        PermissionMode::Deny => "deny",
+        PermissionMode::Bypass => "bypass",
+    }
+}
+
+/// What a mode will ask.
+pub(crate) const fn mode_asks(mode: PermissionMode) -> &'static str {
+    match mode {
+        PermissionMode::Ask => "every command and every edit waits for your answer",
+        PermissionMode::AcceptEdits => "edits are allowed, everything else waits for your answer",
+        PermissionMode::Plan => "reading is allowed, everything else is denied without asking",
+        PermissionMode::Deny => "everything that needs consent is denied without asking",
+        PermissionMode::Bypass => "nothing will be asked: everything is allowed",
+    }
+}
+
+/// A turn's end in one line.
+pub(crate) fn turn_ended(end: &TurnEnded) -> String {
+    turn(end.outcome, end.cause, end.detail.as_deref())
+}
+
+/// A turn's end in one line, from its parts.
+pub(crate) fn turn(ended: TurnOutcome, because: Option<Cause>, detail: Option<&str>) -> String {
+    let mut text = String::from(outcome(ended));
+    let because = because.filter(|c| !(matches!(c, Cause::Person) && ended == TurnOutcome::Cancelled));
+    for more in [because.map(cause), detail].into_iter().flatten() {
+        text.push_str(": ");
+        text.push_str(more);
+    }
+    text
+}
+
+/// How a permission request was resolved, in one line.
+pub(crate) fn resolved(resolved: &PermissionResolved) -> String {
+    let what = match resolved.resolution {
+        Resolution::Allowed => "allowed",
+        Resolution::Denied => "denied",
+        Resolution::Cancelled => "cancelled",
+        Resolution::Withdrawn => "withdrawn",
+        Resolution::DeliveryUnknown => "answered, but whether the agent heard it is unknown",
+    };
+    let by = match &resolved.by {
+        DecidedBy::Client { via, .. } => format!("by {via}"),
+        DecidedBy::Mode { mode: by } => format!("by mode {}", mode(*by)),
+        DecidedBy::Rule { rule } => format!("by rule {rule}"),
+        DecidedBy::OwnCommand => String::from("as your own command"),
+        DecidedBy::System { cause: why } => cause(*why).to_owned(),
+    };
+    format!("{what} ({by})")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_turns_end_names_its_cause_and_detail() {
+        assert_eq!(turn(TurnOutcome::Completed, None, None), "completed");
+        assert_eq!(turn(TurnOutcome::Failed, None, Some("exit status 3")), "failed: exit status 3");
+        assert_eq!(turn(TurnOutcome::Cancelled, Some(Cause::Person), None), "cancelled");
+        assert_eq!(
+            turn(TurnOutcome::Interrupted, Some(Cause::WorkerCrashed), Some("signal 9 (SIGKILL)")),
+            "interrupted: the worker crashed: signal 9 (SIGKILL)"
+        );
+    }
+}
