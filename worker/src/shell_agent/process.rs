@@ -6,6 +6,7 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::fs::FileTypeExt as _;
 use std::os::unix::net::UnixStream as StdUnixStream;
 use std::process::ExitCode;
+use std::time::SystemTime;
 
 use skep_config::env;
 use skep_sys::subreaper;
@@ -17,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::script;
 use super::serve::{Setup, serve};
-use super::state::{Store, Variables};
+use super::state::{Place, Store, Variables};
 
 /// Runs the agent on this process's stdin and stdout until stdin ends or a signal says so.
 #[must_use]
@@ -41,6 +42,10 @@ fn fail(error: &io::Error) -> ExitCode {
 }
 
 async fn agent() -> io::Result<()> {
+    // Away from a client's terminal: no command may stop for reading it.
+    if nix::unistd::setsid().is_err() {
+        tracing::debug!("the agent leads a session or group already");
+    }
     subreaper::become_subreaper()?;
     let stop = CancellationToken::new();
     let mut ended = signal(SignalKind::child())?;
@@ -70,12 +75,25 @@ async fn any(signals: &mut [Signal; 3]) {
 
 fn setup() -> io::Result<Setup> {
     let mut variables: Variables = std::env::vars_os().collect();
-    let store = Store::open(Store::place(&variables).map_err(io::Error::other)?)?;
+    let store = open_store(&variables)?;
     // Where the agent keeps its files is none of its commands' business.
     variables.remove(OsStr::new(env::SKEP_SHELL_STATE));
     let shell = script::shell(variables.get(OsStr::new(env::SHELL)).map(|shell| shell.as_os_str()));
     let helper = vec![std::env::current_exe()?.into_os_string(), "agent".into(), "shell-snapshot".into()];
     Ok(Setup { shell, helper, store, variables })
+}
+
+fn open_store(variables: &Variables) -> io::Result<Store> {
+    match Store::place(variables).map_err(io::Error::other)? {
+        Place::Given(place) => Store::open(place),
+        Place::Own(place) => {
+            let store = Store::open(place)?;
+            if let Err(error) = store.sweep(SystemTime::now()) {
+                tracing::warn!(error = %error, "old sessions of the shell agent were not deleted");
+            }
+            Ok(store)
+        }
+    }
 }
 
 /// What the standard descriptors are. Clients give pipes or (Node.js) sockets, which the runtime can wait for; anything

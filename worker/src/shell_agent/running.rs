@@ -78,6 +78,21 @@ pub(super) enum Event {
     Exited(ExitCause),
 }
 
+/// What is left of a command that ended by itself.
+#[derive(Debug)]
+pub(super) struct Finished {
+    /// The shell's state, if it wrote one.
+    pub(super) snapshot: Option<Snapshot>,
+    /// The pipe, if a background job holds it still.
+    pub(super) held: Option<pipe::Receiver>,
+}
+
+/// Reads what background jobs write after their command's end, and drops it: a closed pipe would kill them.
+pub(super) async fn discard(mut held: pipe::Receiver) {
+    let mut buffer = [0; 4096];
+    while matches!(held.read(&mut buffer).await, Ok(1..)) {}
+}
+
 /// A command that runs.
 #[derive(Debug)]
 pub(super) struct Running {
@@ -175,7 +190,6 @@ impl Running {
                 (Some(_), _) => self.output = None,
                 (None, Some(exit)) => {
                     let cause = exit.cause;
-                    self.output = None;
                     return self.decoder.finish().map_or(Event::Exited(cause), Event::Output);
                 }
                 (None, None) => {}
@@ -183,12 +197,12 @@ impl Running {
         }
     }
 
-    /// After [`Event::Exited`]: reaps the shell; its state, if it wrote one.
-    pub(super) fn finish(self) -> Option<Snapshot> {
+    /// After [`Event::Exited`]: reaps the shell.
+    pub(super) fn finish(self) -> Finished {
         self.child.reap();
         let snapshot = statefile::read_json(&self.snapshot).ok().flatten();
         drop(std::fs::remove_file(&self.snapshot));
-        snapshot
+        Finished { snapshot, held: self.output }
     }
 
     /// Ends all processes of it: with a grace to end by themselves when it was cancelled, at once when the agent ends.

@@ -60,12 +60,21 @@ pub(super) struct Host {
     pub(super) setup: Setup,
     /// Cancelled when the agent ends.
     pub(super) stop: CancellationToken,
+    /// The turns, and what outlives them.
+    pub(super) turns: TaskTracker,
 }
 
 impl Host {
-    /// Sends a session update.
+    /// Sends a session update. A client that does not read cannot hold up the agent's end.
     pub(super) async fn update(&self, session: &str, update: impl Serialize) -> Result<(), Closed> {
-        self.writer.notify("session/update", &Update { session_id: session, update }).await
+        let params = Update { session_id: session, update };
+        let sent = self.stop.run_until_cancelled(self.writer.notify("session/update", &params)).await;
+        sent.unwrap_or(Err(Closed))
+    }
+
+    /// Answers a request, likewise.
+    pub(super) async fn respond(&self, id: &Id, result: Result<&Value, &RpcError>) -> Result<(), Closed> {
+        self.stop.run_until_cancelled(self.writer.respond(id, result)).await.unwrap_or(Err(Closed))
     }
 }
 
@@ -82,8 +91,9 @@ where
         drop(writing.await);
         gone.cancel();
     });
-    let host = Arc::new(Host { writer, calls: Calls::default(), setup, stop: stop.clone() });
-    let mut agent = Agent { host, sessions: HashMap::new(), turns: TaskTracker::new() };
+    let turns = TaskTracker::new();
+    let host = Arc::new(Host { writer, calls: Calls::default(), setup, stop: stop.clone(), turns });
+    let mut agent = Agent { host, sessions: HashMap::new() };
     let mut reader = Reader::new(input);
     loop {
         let batch = tokio::select! {
@@ -106,7 +116,6 @@ where
 struct Agent {
     host: Arc<Host>,
     sessions: HashMap<String, Arc<Session>>,
-    turns: TaskTracker,
 }
 
 /// A method's answer: its result, or that a turn will answer.
@@ -126,9 +135,9 @@ impl Agent {
                 Message::Request { id, method, params } => {
                     let answer = self.request(&id, &method, params.as_deref()).await?;
                     match answer {
-                        Ok(Some(result)) => self.host.writer.respond(&id, Ok(&result)).await?,
+                        Ok(Some(result)) => self.host.respond(&id, Ok(&result)).await?,
                         Ok(None) => {}
-                        Err(error) => self.host.writer.respond(&id, Err::<&(), _>(&error)).await?,
+                        Err(error) => self.host.respond(&id, Err(&error)).await?,
                     }
                 }
                 Message::Notification { method, params } => self.notification(&method, params.as_deref()),
@@ -255,7 +264,7 @@ impl Agent {
         if !session.begin(turn.clone()) {
             return Err(invalid_request("a prompt runs in this session already"));
         }
-        self.turns.spawn(turn::run(Arc::clone(&self.host), session, turn, command));
+        self.host.turns.spawn(turn::run(Arc::clone(&self.host), session, turn, command));
         Ok(None)
     }
 
@@ -272,8 +281,8 @@ impl Agent {
     async fn end(self) {
         self.host.stop.cancel();
         self.host.calls.clear();
-        self.turns.close();
-        drop(tokio::time::timeout(LAST_WAIT, self.turns.wait()).await);
+        self.host.turns.close();
+        drop(tokio::time::timeout(LAST_WAIT, self.host.turns.wait()).await);
         let left: Vec<_> = self.sessions.values().flat_map(|session| session.take_left()).collect();
         if !left.is_empty() {
             tree::kill(&left).await;

@@ -11,6 +11,7 @@ use std::io;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -145,6 +146,18 @@ pub(super) struct Store {
     directory: PathBuf,
 }
 
+/// How long files are kept that nobody else tidies up.
+const KEPT: Duration = Duration::from_secs(30 * 86_400);
+
+/// The place of a store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Place {
+    /// The client named it, and tidies it up.
+    Given(PathBuf),
+    /// The agent's own, shared by every client that names none.
+    Own(PathBuf),
+}
+
 impl Store {
     /// The store in this directory, which is created (0700) where it is missing.
     pub(super) fn open(directory: PathBuf) -> io::Result<Self> {
@@ -153,20 +166,32 @@ impl Store {
     }
 
     /// Where the agent's environment says: `SKEP_SHELL_STATE`, else skep's state directory.
-    pub(super) fn place(variables: &Variables) -> Result<PathBuf, skep_config::PathsError> {
+    pub(super) fn place(variables: &Variables) -> Result<Place, skep_config::PathsError> {
         if let Some(place) =
             variables.get(OsStr::new(env::SKEP_SHELL_STATE)).filter(|place| !place.is_empty())
         {
             let place = PathBuf::from(place);
             return if place.is_absolute() {
-                Ok(place)
+                Ok(Place::Given(place))
             } else {
                 Err(skep_config::PathsError::Relative { source_name: env::SKEP_SHELL_STATE, path: place })
             };
         }
         let environment = skep_config::Environment::capture();
         let paths = skep_config::Paths::resolve(&environment, None)?;
-        Ok(paths.state_dir().join("shell-agent"))
+        Ok(Place::Own(paths.state_dir().join("shell-agent")))
+    }
+
+    /// Deletes what nobody has touched for 30 days as of `now`: sessions, and what crashes left.
+    pub(super) fn sweep(&self, now: SystemTime) -> io::Result<()> {
+        for entry in std::fs::read_dir(&self.directory)? {
+            let entry = entry?;
+            let touched = entry.metadata()?.modified()?;
+            if entry.file_type()?.is_file() && now.duration_since(touched).is_ok_and(|age| age > KEPT) {
+                std::fs::remove_file(entry.path())?;
+            }
+        }
+        Ok(())
     }
 
     /// Reads a session. `None`: there is none of this id.
@@ -292,6 +317,19 @@ mod tests {
         assert_eq!(store.read(id).unwrap(), Some(state.clone()));
         assert_eq!(state.history().count(), HISTORY);
         assert!(state.is_allowed("ls") && !state.is_allowed("ls "));
+    }
+
+    #[test]
+    fn old_sessions_are_swept() {
+        let place = tempfile::tempdir().unwrap();
+        let store = Store::open(place.path().to_owned()).unwrap();
+        let id = uuid::Uuid::new_v4();
+        store.write(id, &State::new(Path::new("/"))).unwrap();
+        let now = SystemTime::now();
+        store.sweep(now).unwrap();
+        assert!(store.read(id).unwrap().is_some());
+        store.sweep(now + KEPT + Duration::from_secs(60)).unwrap();
+        assert!(store.read(id).unwrap().is_none());
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use skep_sys::spawn::ExitCause;
 use tokio_util::sync::CancellationToken;
 
-use super::running::{Event, Haste, Job, Running};
+use super::running::{Event, Haste, Job, Running, discard};
 use super::serve::Host;
 use super::session::{Session, Turn};
 use super::state::Past;
@@ -31,7 +31,7 @@ pub(super) async fn run(host: Arc<Host>, session: Arc<Session>, turn: Turn, comm
         Err(Stop::Broken(error)) => Err(error),
         Err(Stop::AgentEnds) => return,
     };
-    if host.writer.respond(&turn.request, answer.as_ref()).await.is_err() {
+    if host.respond(&turn.request, answer.as_ref()).await.is_err() {
         tracing::debug!("the client is gone before it heard how its prompt ended");
     }
 }
@@ -137,9 +137,13 @@ impl Prompt<'_> {
         match streamed {
             Ok(cause) => {
                 let tree = running.tree();
-                let snapshot = running.finish();
+                let finished = running.finish();
                 self.session.leave(tree);
-                if let Some(snapshot) = snapshot {
+                if let Some(held) = finished.held {
+                    let stop = self.host.stop.clone();
+                    self.host.turns.spawn(async move { stop.run_until_cancelled(discard(held)).await });
+                }
+                if let Some(snapshot) = finished.snapshot {
                     self.session.lock().state.apply(snapshot, &setup.variables);
                 }
                 let ended = ended(cause);
