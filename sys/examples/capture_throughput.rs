@@ -72,7 +72,15 @@ async fn measure(kind: &str, bytes: usize, directory: &Path) -> io::Result<(f64,
     let begun = Instant::now();
     let mut child = producer(kind, bytes)?;
     let pipe = child.stdout.take().ok_or(io::ErrorKind::BrokenPipe)?;
-    pump(pipe, capture.clone(), async { drop(child.exited().await) }, Duration::from_secs(60)).await;
+    pump(
+        pipe,
+        capture.clone(),
+        async {
+            child.exited().await;
+        },
+        Duration::from_secs(60),
+    )
+    .await;
     capture.flushed().await;
     Ok((speed(bytes, begun), capture.dropped().bytes))
 }

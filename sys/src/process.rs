@@ -1,9 +1,13 @@
 //! Who a process is: pid, start time and boot id together, never a bare number (promise 13).
 
+use std::ffi::OsString;
+use std::io;
+use std::os::unix::ffi::OsStringExt as _;
 use std::sync::OnceLock;
 
 use skep_common::ids::Process;
 
+use crate::os::handle::ProcessHandle;
 use crate::os::{ProcessStat, table};
 
 /// Longer chains of parents than this do not exist; the limit only ends a chain that changes while it is read.
@@ -32,6 +36,25 @@ pub fn is_alive(process: &Process) -> bool {
         && table::stat(process.pid).is_some_and(|stat| stat.start_time == process.start_time && !stat.dead)
 }
 
+/// Resolves when this very process has ended, whoever its parent is; at once if it already has. A zombie has ended.
+/// Must be called within a tokio runtime.
+///
+/// # Errors
+///
+/// When the process is there but cannot be watched.
+pub async fn ended(process: &Process) -> io::Result<()> {
+    let handle = match ProcessHandle::open(process.pid) {
+        Ok(handle) => handle,
+        Err(error) if error.raw_os_error() == Some(nix::libc::ESRCH) => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    // The handle belongs to whoever has the number now: it is waited for only if that is the very process.
+    if !is_alive(process) {
+        return Ok(());
+    }
+    handle.ended().await
+}
+
 /// The kernel's name for the time since this machine started; the same for every process until a reboot.
 #[must_use]
 pub fn boot_id() -> &'static str {
@@ -55,8 +78,20 @@ pub fn ancestors(pid: u32) -> Vec<u32> {
 #[must_use]
 pub fn environ_has(pid: u32, key: &str, value: &str) -> bool {
     let mut buffer = Vec::new();
-    table::environ(pid, &mut buffer);
-    mark_values(&buffer, key.as_bytes()).any(|found| found == value.as_bytes())
+    table::environ(pid, &mut buffer).is_ok()
+        && mark_values(&buffer, key.as_bytes()).any(|found| found == value.as_bytes())
+}
+
+/// The value of `key` in the environment that `pid` was started with, `None` if it has none.
+///
+/// # Errors
+///
+/// When its environment is empty or not ours to read, which look the same, or there is no such process.
+pub fn environ_value(pid: u32, key: &str) -> io::Result<Option<OsString>> {
+    let mut buffer = Vec::new();
+    table::environ(pid, &mut buffer)?;
+    let value = mark_values(&buffer, key.as_bytes()).next().map(<[u8]>::to_vec);
+    Ok(value.map(OsString::from_vec))
 }
 
 /// The values of every entry `key=…` in an environment of NUL-terminated entries.
@@ -93,6 +128,14 @@ mod tests {
         let chain = ancestors(std::process::id());
         assert_eq!(chain.first().copied(), Some(std::os::unix::process::parent_id()));
         assert!(ancestors(u32::MAX).is_empty());
+    }
+
+    #[test]
+    fn an_environment_that_cannot_be_read_is_an_error_not_an_absence() {
+        let path = environ_value(std::process::id(), "PATH").unwrap();
+        assert_eq!(path, std::env::var_os("PATH"));
+        assert_eq!(environ_value(std::process::id(), "SKEP_NO_SUCH_VARIABLE").unwrap(), None);
+        assert_eq!(environ_value(u32::MAX, "PATH").unwrap_err().kind(), io::ErrorKind::NotFound);
     }
 
     #[test]

@@ -21,13 +21,17 @@ pub(crate) fn stat(pid: u32) -> Option<ProcessStat> {
     parse_stat(&buffer[..length])
 }
 
-/// Every process that this mount of `/proc` shows, in one pass.
-pub(crate) fn all() -> io::Result<Vec<ProcessStat>> {
-    let mut found = Vec::with_capacity(256);
-    for pid in pids("/proc")? {
-        found.extend(stat(pid));
-    }
-    Ok(found)
+/// The number of every process that this mount of `/proc` shows.
+pub(crate) fn numbers() -> io::Result<Vec<u32>> {
+    pids("/proc")
+}
+
+/// The number that was given out last in our pid namespace: as long as it stays, nobody forked. Threads count too.
+pub(crate) fn last_number() -> Option<u32> {
+    let mut buffer = [0u8; 128];
+    let fd = openat(CWD, "/proc/loadavg", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok()?;
+    let length = rustix::io::read(&fd, &mut buffer).ok()?;
+    text(&buffer[..length])?.split_ascii_whitespace().nth(4)?.parse().ok()
 }
 
 /// The direct children of this process, adopted orphans included.
@@ -56,38 +60,41 @@ fn thread_is_gone(error: &io::Error, thread: u32) -> bool {
 
 fn children_by_parent() -> io::Result<Vec<u32>> {
     let own = std::process::id();
-    Ok(all()?.into_iter().filter(|stat| stat.parent == own).map(|stat| stat.pid).collect())
+    Ok(numbers()?
+        .into_iter()
+        .filter_map(stat)
+        .filter(|stat| stat.parent == own)
+        .map(|stat| stat.pid)
+        .collect())
 }
 
-/// Reads the environment of `pid` into `buffer`: entries that each end in a NUL. Empty if it is not ours to read.
-pub(crate) fn environ(pid: u32, buffer: &mut Vec<u8>) {
+/// Reads the environment of `pid` into `buffer`: entries that each end in a NUL.
+pub(crate) fn environ(pid: u32, buffer: &mut Vec<u8>) -> io::Result<()> {
     buffer.clear();
-    if !owned_by_us(pid) {
-        return;
+    if !owned_by_us(pid)? {
+        return Err(io::ErrorKind::PermissionDenied.into());
     }
-    read_capped(&format!("/proc/{pid}/environ"), buffer);
-    if buffer.is_empty() {
-        // The first thread may have ended before the others: the memory then hangs on those only.
-        for thread in pids(&format!("/proc/{pid}/task")).into_iter().flatten().filter(|thread| *thread != pid)
-        {
-            read_capped(&format!("/proc/{pid}/task/{thread}/environ"), buffer);
-            if !buffer.is_empty() {
-                return;
-            }
+    let read = read_capped(&format!("/proc/{pid}/environ"), buffer);
+    if read.is_ok() && !buffer.is_empty() {
+        return Ok(());
+    }
+    // The first thread may have ended before the others: the memory then hangs on those only.
+    for thread in pids(&format!("/proc/{pid}/task"))?.into_iter().filter(|thread| *thread != pid) {
+        if read_capped(&format!("/proc/{pid}/task/{thread}/environ"), buffer).is_ok() && !buffer.is_empty() {
+            return Ok(());
         }
     }
+    read
 }
 
-fn owned_by_us(pid: u32) -> bool {
-    rustix::fs::stat(format!("/proc/{pid}"))
-        .is_ok_and(|stat| stat.st_uid == rustix::process::geteuid().as_raw())
+fn owned_by_us(pid: u32) -> io::Result<bool> {
+    let stat = rustix::fs::stat(format!("/proc/{pid}"))?;
+    Ok(stat.st_uid == rustix::process::geteuid().as_raw())
 }
 
-fn read_capped(path: &str, buffer: &mut Vec<u8>) {
-    let Ok(file) = File::open(path) else { return };
-    if file.take(ENVIRON_MAX as u64).read_to_end(buffer).is_err() {
-        buffer.clear();
-    }
+fn read_capped(path: &str, buffer: &mut Vec<u8>) -> io::Result<()> {
+    buffer.clear();
+    File::open(path)?.take(ENVIRON_MAX as u64).read_to_end(buffer).map(drop)
 }
 
 pub(crate) fn boot_id() -> io::Result<String> {

@@ -40,8 +40,13 @@ pub(crate) fn stat(pid: u32) -> Option<ProcessStat> {
     })
 }
 
-/// Every process.
-pub(crate) fn all() -> io::Result<Vec<ProcessStat>> {
+/// The number that was given out last; not to be had here.
+pub(crate) fn last_number() -> Option<u32> {
+    None
+}
+
+/// The number of every process.
+pub(crate) fn numbers() -> io::Result<Vec<u32>> {
     // SAFETY: a null buffer asks for the number of processes.
     let count = unsafe { libc::proc_listallpids(std::ptr::null_mut(), 0) };
     let room = usize::try_from(count).map_err(|_| io::Error::last_os_error())? + 64;
@@ -50,21 +55,26 @@ pub(crate) fn all() -> io::Result<Vec<ProcessStat>> {
     // SAFETY: the buffer is as large as the call is told, and outlives it.
     let count = unsafe { libc::proc_listallpids(pids.as_mut_ptr().cast(), bytes) };
     pids.truncate(usize::try_from(count).map_err(|_| io::Error::last_os_error())?);
-    Ok(pids.into_iter().filter_map(|pid| stat(u32::try_from(pid).ok()?)).collect())
+    Ok(pids.into_iter().filter_map(|pid| u32::try_from(pid).ok()).collect())
 }
 
 /// The direct children of this process.
 pub(crate) fn own_children() -> io::Result<Vec<u32>> {
     let own = std::process::id();
-    Ok(all()?.into_iter().filter(|stat| stat.parent == own).map(|stat| stat.pid).collect())
+    Ok(numbers()?
+        .into_iter()
+        .filter_map(stat)
+        .filter(|stat| stat.parent == own)
+        .map(|stat| stat.pid)
+        .collect())
 }
 
-/// Reads the environment of `pid` into `buffer`: entries that each end in a NUL. Empty if it is not ours to read.
-pub(crate) fn environ(pid: u32, buffer: &mut Vec<u8>) {
+/// Reads the environment of `pid` into `buffer`: entries that each end in a NUL.
+pub(crate) fn environ(pid: u32, buffer: &mut Vec<u8>) -> io::Result<()> {
     buffer.clear();
-    if let Some(arguments) = process_arguments(pid) {
-        buffer.extend_from_slice(skip_arguments(&arguments).unwrap_or_default());
-    }
+    let arguments = process_arguments(pid).ok_or_else(io::Error::last_os_error)?;
+    buffer.extend_from_slice(skip_arguments(&arguments).unwrap_or_default());
+    Ok(())
 }
 
 /// The kernel's copy of arguments and environment: a count, the program's path, NULs, arguments, environment.

@@ -9,6 +9,7 @@ use skep_common::ids::Process;
 use tokio::time::{Instant, timeout_at};
 
 use super::members::{Key, find};
+use super::pursue::pursue;
 use super::scan::{Snapshot, snapshot};
 use super::{Tree, TreeReport};
 use crate::os::handle::{ProcessHandle, signal_checked};
@@ -22,6 +23,9 @@ const KILL_LIMIT: Duration = Duration::from_secs(10);
 
 /// How long one round of SIGKILL is waited for before the next scan: a tree that keeps forking is not waited for.
 const KILL_ROUND: Duration = Duration::from_millis(20);
+
+/// After so many rounds of SIGKILL that did not empty the trees, newborn processes are hunted one by one.
+const PATIENCE: u32 = 2;
 
 /// How many processes are watched at once; more are signalled, but found gone only by the next scan.
 const WATCHED: usize = 256;
@@ -130,7 +134,12 @@ impl<'a> Hunt<'a> {
         self.found = all.into_iter().map(|index| snapshot.processes[index]).collect();
         let still_there: HashSet<Key> = self.found.iter().map(key).collect();
         self.watched.retain(|key, _| still_there.contains(key));
-        self.empty_scans = if self.found.is_empty() { self.empty_scans + 1 } else { 0 };
+        self.empty_scans = match (self.found.is_empty(), snapshot.is_whole()) {
+            (false, _) => 0,
+            (true, true) => self.empty_scans + 1,
+            // Somebody may have slipped through: this scan says nothing.
+            (true, false) => self.empty_scans,
+        };
     }
 
     /// SIGTERM, once, to everybody found; SIGCONT so that a stopped process can obey.
@@ -203,18 +212,31 @@ impl<'a> Hunt<'a> {
         drop(timeout_at(deadline, all_ended).await);
     }
 
+    /// Hunts down who forks faster than scans can follow.
+    async fn pursue(&mut self) {
+        let marks: Vec<(String, String)> = self.trees.iter().filter_map(|tree| tree.mark.clone()).collect();
+        if !marks.is_empty()
+            && let Err(error) = tokio::task::spawn_blocking(move || pursue(&marks)).await
+        {
+            tracing::warn!(error = %error, "the pursuit of a forking tree failed");
+        }
+    }
+
     async fn finish(mut self) -> TreeReport {
         let limit = Instant::now() + KILL_LIMIT;
         let mut round = 0;
         while !self.is_over() {
             self.look().await;
-            if self.found.is_empty() && self.empty_scans > 0 {
-                continue;
-            }
-            if Instant::now() >= limit {
+            if self.is_over() || Instant::now() >= limit {
                 break;
             }
+            if self.found.is_empty() {
+                continue;
+            }
             self.kill_found();
+            if round > PATIENCE {
+                self.pursue().await;
+            }
             // Who resists for long is not going to end by being asked more often.
             round = (round + 1).min(10);
             self.wait(Instant::now() + KILL_ROUND * round).await;

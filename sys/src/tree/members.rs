@@ -11,7 +11,7 @@ use crate::process::{self, boot_id, is_about};
 /// The living processes of a tree at this moment.
 #[must_use]
 pub fn members(tree: &Tree) -> Vec<Process> {
-    let Ok(snapshot) = Snapshot::take() else { return Vec::new() };
+    let Ok(snapshot) = Snapshot::take(tree.mark.iter().map(|(key, _)| key)) else { return Vec::new() };
     find(&snapshot, tree, &HashSet::new())
         .into_iter()
         .map(|index| process::of(&snapshot.processes[index]))
@@ -45,7 +45,7 @@ pub(super) fn find(snapshot: &Snapshot, tree: &Tree, seen: &HashSet<Key>) -> Vec
 fn seeds(snapshot: &Snapshot, tree: &Tree) -> Vec<usize> {
     let mut seeds = Vec::new();
     if let Some((key, value)) = &tree.mark {
-        seeds.extend_from_slice(snapshot.carriers(key).of(value));
+        seeds.extend_from_slice(snapshot.carriers(key, value));
     }
     if tree.root.boot_id != boot_id() {
         return seeds;
@@ -74,7 +74,7 @@ fn seeds(snapshot: &Snapshot, tree: &Tree) -> Vec<usize> {
 }
 
 fn contradicts(snapshot: &Snapshot, tree: &Tree, process: usize) -> bool {
-    tree.mark.as_ref().is_some_and(|(key, value)| snapshot.carriers(key).contradicts(process, value))
+    tree.mark.as_ref().is_some_and(|(key, value)| snapshot.contradicts(process, key, value))
 }
 
 #[cfg(test)]

@@ -2,13 +2,14 @@
 //!
 //! There is no cgroup here (that tier comes later). A process belongs to a tree if it is its root, or in the root's
 //! group or session, or a descendant of a member, or carries the tree's mark in its environment. A tree is gone
-//! when two scans in a row find none of it. The root's early exit cancels nothing.
+//! when two whole scans in a row find none of it. The root's early exit cancels nothing.
 //!
 //! Every signal goes through a pidfd that was opened before the identity was checked; a stranger that got a member's
 //! number is never hit (promise 13). This process and its ancestors are never members.
 
 mod kill;
 mod members;
+mod pursue;
 mod scan;
 
 use std::time::Duration;

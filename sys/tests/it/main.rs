@@ -1,0 +1,8 @@
+//! The crate against the real system, with a zoo of hostile processes. One process per test (nextest): being a subreaper
+//! and holding descriptors is process-wide.
+
+mod capture;
+mod daemonize;
+mod help;
+mod spawn;
+mod tree;
