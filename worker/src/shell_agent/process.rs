@@ -1,7 +1,7 @@
 //! The agent as a process: its pipes, its signals, its end.
 
 use std::ffi::OsStr;
-use std::io;
+use std::io::{self, Write as _};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::fs::FileTypeExt as _;
 use std::os::unix::net::UnixStream as StdUnixStream;
@@ -36,8 +36,9 @@ pub fn run() -> ExitCode {
     }
 }
 
+/// The one line that the agent says outside the protocol, for a person who looks why it did not start.
 fn fail(error: &io::Error) -> ExitCode {
-    tracing::error!(error = %error, "the shell agent cannot run");
+    drop(writeln!(io::stderr(), "skep agent shell: {error}"));
     ExitCode::FAILURE
 }
 

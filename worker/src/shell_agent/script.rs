@@ -34,7 +34,7 @@ pub(super) fn arguments(shell: &Path, helper: &[OsString], snapshot: &Path, comm
     let mut script = b"trap ".to_vec();
     script.extend(quote(&trap));
     script.extend(b" EXIT; eval \"shift; $1\"");
-    let name = shell.file_name().unwrap_or(OsStr::new("sh")).to_owned();
+    let name = shell.file_name().map_or_else(|| OsString::from("sh"), OsStr::to_owned);
     vec![OsString::from("-c"), OsString::from_vec(script), name, OsString::from(command)]
 }
 

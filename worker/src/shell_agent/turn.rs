@@ -176,7 +176,7 @@ impl Prompt<'_> {
         match written {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {
-                tracing::warn!(session.id = %id, error = %error, "the session was not written down")
+                tracing::warn!(session.id = %id, error = %error, "the session was not written down");
             }
             Err(error) => tracing::warn!(session.id = %id, error = %error, "writing the session panicked"),
         }
@@ -213,8 +213,10 @@ impl Pieces<'_> {
 
 /// Where the next command runs: the session's directory, or what is left of the way to it, and then what is gone.
 fn standing(cwd: &Path) -> (PathBuf, Option<PathBuf>) {
-    let found = cwd.ancestors().find(|directory| directory.is_dir()).unwrap_or(Path::new("/"));
-    (found.to_owned(), (found != cwd).then(|| cwd.to_owned()))
+    match cwd.ancestors().find(|directory| directory.is_dir()) {
+        Some(found) => (found.to_owned(), (found != cwd).then(|| cwd.to_owned())),
+        None => (PathBuf::from("/"), Some(cwd.to_owned())),
+    }
 }
 
 fn ended(cause: ExitCause) -> Ended {
