@@ -50,7 +50,7 @@ pub enum Code {
     AlreadyResolved,
     /// No such prompt.
     PromptNotFound,
-    /// The prompt queue is full.
+    /// A queue is full: prompts, requests to a session or connections; try again later.
     QueueFull,
     /// The pool has no place for another session.
     PoolFull,

@@ -1,1 +1,22 @@
-//! (skeleton)
+//! The HTTP API: one router for every listener, over one [`Engine`](skep_supervisor::engine::Engine).
+//!
+//! Handlers extract, call the engine and convert. Every rejection, the framework's own included, is our error JSON
+//! (G13, G15). Events are read from the journal's file at the client's own pace.
+//!
+//! Architecture invariant: the only crate that knows HTTP server types; it holds no session state and starts no process.
+
+pub mod router;
+
+mod auth;
+mod body;
+mod changes;
+mod error;
+mod follow;
+mod inside;
+mod logs;
+mod routes;
+mod server;
+mod stream;
+mod transcript;
+
+pub use server::{GatewayOptions, Limits, serve};

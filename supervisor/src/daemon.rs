@@ -39,13 +39,16 @@ pub enum StartError {
     /// An option is not allowed.
     #[error("{0}")]
     Options(#[from] ApiError),
+    /// The pool has no place for its files, or no thread for its logs.
+    #[error("the worker pool cannot be started")]
+    Pool(#[from] std::io::Error),
 }
 
 /// Starts pool and engine. Returns when the stored sessions are known; recovery and the workers' start go on meanwhile.
 ///
 /// # Errors
 ///
-/// When the launch options ask for what does not exist.
+/// When the launch options ask for what does not exist, or the pool cannot start.
 pub async fn start(options: DaemonOptions) -> Result<Engine, StartError> {
     let DaemonOptions { settings, paths, environment, overrides, launch, exe, facts, tracker } = options;
     launch.check()?;
@@ -58,7 +61,7 @@ pub async fn start(options: DaemonOptions) -> Result<Engine, StartError> {
         dir: facts.dir.clone(),
         environment: environment.clone(),
         tracker: tracker.clone(),
-    });
+    })?;
     let reload = reload_from(&paths, &environment, overrides);
     let engine = Engine::start(EngineOptions {
         workers: Arc::new(pool),
@@ -80,7 +83,5 @@ pub async fn start(options: DaemonOptions) -> Result<Engine, StartError> {
 
 fn reload_from(paths: &Paths, environment: &Environment, overrides: Overrides) -> Reload {
     let (paths, environment) = (paths.clone(), environment.clone());
-    Arc::new(move || {
-        skep_config::load(&paths, &environment, &overrides).map_err(|error| error.to_string())
-    })
+    Arc::new(move || skep_config::load(&paths, &environment, &overrides).map_err(|error| error.to_string()))
 }

@@ -285,3 +285,6 @@ impl Engine {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,13 +2,20 @@
 //!
 //! Architecture invariant: this crate knows nothing of ACP and nothing of HTTP.
 
+pub mod daemon;
+pub mod engine;
+pub mod instance;
 pub mod launch;
 pub mod lifecycle;
 pub mod pool;
-pub mod worker_file;
+pub mod registry;
+pub mod sessions;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 
-pub mod clock;
+mod clock;
 mod driver;
 mod limiter;
 mod saver;
 mod spec;
+mod worker_file;

@@ -446,7 +446,8 @@ fn ambiguous(wanted: &str, found: &mut [&Entry]) -> ApiError {
         .take(CANDIDATES)
         .map(|entry| json!({"id": entry.spec.id, "name": entry.spec.name, "state": entry.state()}))
         .collect();
-    let message = format!("`{}` fits {} sessions; give more of the id or name", wanted.escape_debug(), found.len());
+    let message =
+        format!("`{}` fits {} sessions; give more of the id or name", wanted.escape_debug(), found.len());
     ApiError::new(Code::SessionAmbiguous, message).with_details(json!({ "candidates": candidates }))
 }
 

@@ -22,7 +22,14 @@ enum Stored {
 }
 
 impl Core {
-    pub(crate) fn act(&mut self, id: SessionId, act: Act, reply: ReplyTo<Reply>, retried: bool, now: Timestamp) {
+    pub(crate) fn act(
+        &mut self,
+        id: SessionId,
+        act: Act,
+        reply: ReplyTo<Reply>,
+        retried: bool,
+        now: Timestamp,
+    ) {
         let Some(entry) = self.index.get(id) else {
             return answer(reply, Err(not_found(&id.to_string())));
         };
@@ -57,7 +64,8 @@ impl Core {
         match act {
             Act::Close { .. } => {
                 self.waiting.retain(|other| *other != id);
-                let error = ApiError::new(Code::SessionClosed, "the session was closed while it waited for a place");
+                let error =
+                    ApiError::new(Code::SessionClosed, "the session was closed while it waited for a place");
                 self.fail_waiters(id, &error);
                 self.index.set_place(id, Place::Stored);
                 self.act(id, act, reply, false, now);
@@ -75,11 +83,14 @@ impl Core {
     fn drop_waiting_prompts(&mut self, id: SessionId, only: Option<skep_common::ids::PromptId>) {
         let Some(desk) = self.desks.get_mut(&id) else { return };
         let cancelled = desk.extract_if(.., |waiter| match waiter {
-            Waiter::Act { act: Act::Prompt { prompt, .. }, .. } => only.is_none_or(|wanted| wanted == *prompt),
+            Waiter::Act { act: Act::Prompt { prompt, .. }, .. } => {
+                only.is_none_or(|wanted| wanted == *prompt)
+            }
             _ => false,
         });
         for waiter in cancelled {
-            waiter.fail(ApiError::new(Code::PromptNotFound, "the prompt was cancelled before it was accepted"));
+            waiter
+                .fail(ApiError::new(Code::PromptNotFound, "the prompt was cancelled before it was accepted"));
         }
     }
 
@@ -93,7 +104,8 @@ impl Core {
             return answer(reply, Err(shutting_down()));
         }
         if self.index.counted() >= self.policy.max_sessions {
-            let message = format!("{} sessions are open, the limit (session.max_sessions)", self.policy.max_sessions);
+            let message =
+                format!("{} sessions are open, the limit (session.max_sessions)", self.policy.max_sessions);
             return answer(reply, Err(ApiError::new(Code::TooManySessions, message)));
         }
         match self.seat(id) {
@@ -107,7 +119,9 @@ impl Core {
         let Some(pending) = self.pending.remove(&id) else { return };
         let session = pending.session;
         match (pending.what, result) {
-            (PendingWhat::Open, Reply::Error { error }) => self.open_failed(session, &pending.worker, &error, now),
+            (PendingWhat::Open, Reply::Error { error }) => {
+                self.open_failed(session, &pending.worker, &error, now)
+            }
             (PendingWhat::Open, _) => self.opened(session, &pending.worker, now),
             (PendingWhat::Release, Reply::Error { .. }) => self.not_released(session, &pending.worker, now),
             (PendingWhat::Release, _) => {}
@@ -126,13 +140,7 @@ impl Core {
     }
 
     /// Tries again when the session has come to rest, or at once if it has.
-    fn wait_or_act(
-        &mut self,
-        id: SessionId,
-        act: Act,
-        reply: ReplyTo<Reply>,
-        now: Timestamp,
-    ) {
+    fn wait_or_act(&mut self, id: SessionId, act: Act, reply: ReplyTo<Reply>, now: Timestamp) {
         match self.index.get(id).map(Entry::place) {
             Some(Place::Live(_)) => self.wait(id, Waiter::Act { act, reply, retried: true }),
             _ => self.act(id, act, reply, true, now),
@@ -150,7 +158,9 @@ fn act_on_stored(entry: &Entry, act: &Act) -> Stored {
         Act::Prompt { .. } => Stored::Wake,
         Act::ReleaseQueue { .. } if snapshot.queued.is_empty() => done,
         Act::ReleaseQueue { .. } => Stored::Wake,
-        Act::Cancel { prompt: Some(prompt), .. } if !closed && snapshot.queued.contains(prompt) => Stored::Wake,
+        Act::Cancel { prompt: Some(prompt), .. } if !closed && snapshot.queued.contains(prompt) => {
+            Stored::Wake
+        }
         Act::Cancel { .. } => done,
         Act::Answer { .. } => Stored::Recall,
         Act::Close { .. } if closed => done,

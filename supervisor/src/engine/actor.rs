@@ -155,7 +155,9 @@ impl Actor {
 
     /// Whether everything that a shutdown waits for is done.
     fn has_ended(&self) -> bool {
-        self.ending.as_ref().is_some_and(|ending| ending.pool_gone) && self.pool.is_empty() && self.core.is_quiet()
+        self.ending.as_ref().is_some_and(|ending| ending.pool_gone)
+            && self.pool.is_empty()
+            && self.core.is_quiet()
     }
 
     fn on_call(&mut self, call: Call, now: Timestamp) {
@@ -173,8 +175,7 @@ impl Actor {
             }
             Call::List(all, reply) => answer(reply, Ok(self.core.index.list(all))),
             Call::Summary(reply) => {
-                let summary =
-                    Summary { open: self.core.index.list(false), closed: self.core.index.closed() };
+                let summary = Summary { open: self.core.index.list(false), closed: self.core.index.closed() };
                 answer(reply, Ok(summary));
             }
             Call::Permissions(reply) => answer(reply, Ok(self.core.index.waiting_permissions())),
@@ -315,7 +316,8 @@ impl Actor {
             let permit = permits.acquire_owned().await;
             let repaired = tokio::task::spawn_blocking(move || disk::recover(&dir, &spec, cause)).await;
             drop(permit);
-            let result = repaired.unwrap_or_else(|_| Err(Unrecovered::Failed(String::from("its recovery crashed"))));
+            let result =
+                repaired.unwrap_or_else(|_| Err(Unrecovered::Failed(String::from("its recovery crashed"))));
             drop(report.send(Done::Recovered(session, result)).await);
         });
     }

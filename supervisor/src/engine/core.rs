@@ -283,7 +283,8 @@ impl Core {
 
     /// Sessions that still stand on a worker, once the pool has said that all are gone.
     pub(crate) fn recover_leftovers(&mut self, cause: Cause) {
-        let left: Vec<WorkerId> = self.index.iter().filter_map(|entry| entry.place().worker().cloned()).collect();
+        let left: Vec<WorkerId> =
+            self.index.iter().filter_map(|entry| entry.place().worker().cloned()).collect();
         for worker in left {
             self.on_down(&worker, cause);
         }
@@ -326,7 +327,12 @@ impl Core {
     }
 
     /// A session as the disk has it, at start.
-    pub(crate) fn restore(&mut self, spec: SessionSpec, snapshot: SessionSnapshot, unfinished: Option<Cause>) {
+    pub(crate) fn restore(
+        &mut self,
+        spec: SessionSpec,
+        snapshot: SessionSnapshot,
+        unfinished: Option<Cause>,
+    ) {
         let id = spec.id;
         let place = if unfinished.is_some() { Place::Recovering } else { Place::Stored };
         self.index.insert(spec, snapshot, place);
@@ -336,7 +342,12 @@ impl Core {
     }
 
     /// A task has repaired, closed or looked at a session's journal.
-    pub(crate) fn recovered(&mut self, id: SessionId, result: Result<Box<SessionFile>, Unrecovered>, now: Timestamp) {
+    pub(crate) fn recovered(
+        &mut self,
+        id: SessionId,
+        result: Result<Box<SessionFile>, Unrecovered>,
+        now: Timestamp,
+    ) {
         let Some(entry) = self.index.get(id) else { return };
         if *entry.place() != Place::Recovering {
             return;
@@ -380,7 +391,10 @@ impl Core {
     }
 
     /// The bell of a session's journal.
-    pub(crate) fn watch_head(&mut self, id: SessionId) -> Result<tokio::sync::watch::Receiver<Head>, ApiError> {
+    pub(crate) fn watch_head(
+        &mut self,
+        id: SessionId,
+    ) -> Result<tokio::sync::watch::Receiver<Head>, ApiError> {
         self.index.watch_head(id).ok_or_else(|| crate::sessions::not_found(&id.to_string()))
     }
 }

@@ -80,7 +80,10 @@ impl Core {
             if request.continue_open && same_name {
                 return self.found(request, entry).map(Some);
             }
-            return Err(ApiError::new(Code::SessionExists, format!("the session id `{}` is taken", entry.spec().id)));
+            return Err(ApiError::new(
+                Code::SessionExists,
+                format!("the session id `{}` is taken", entry.spec().id),
+            ));
         }
         if let Some(entry) = request.name.as_ref().and_then(|name| self.index.open_by_name(name)) {
             if request.continue_open && request.id.is_none() {
@@ -91,7 +94,8 @@ impl Core {
             return Err(ApiError::new(Code::SessionExists, message));
         }
         if self.index.counted() >= self.policy.max_sessions {
-            let message = format!("{} sessions are open, the limit (session.max_sessions)", self.policy.max_sessions);
+            let message =
+                format!("{} sessions are open, the limit (session.max_sessions)", self.policy.max_sessions);
             return Err(ApiError::new(Code::TooManySessions, message));
         }
         Ok(None)
@@ -114,7 +118,8 @@ impl Core {
             None => Ok(entry.info()),
             Some((what, has)) => {
                 let name = spec.name.as_ref().map_or_else(|| spec.id.to_string(), ToString::to_string);
-                let message = format!("session `{name}` is open with another {what}: `{}`", has.escape_debug());
+                let message =
+                    format!("session `{name}` is open with another {what}: `{}`", has.escape_debug());
                 Err(ApiError::new(Code::SessionConflict, message))
             }
         }
@@ -181,7 +186,9 @@ impl Core {
                 self.effect(Effect::Delete { session: id });
                 self.wait(id, Waiter::Remove { reply });
             }
-            Place::Recovering | Place::Opening(_) | Place::Releasing(_) => self.wait(id, Waiter::Remove { reply }),
+            Place::Recovering | Place::Opening(_) | Place::Releasing(_) => {
+                self.wait(id, Waiter::Remove { reply })
+            }
             Place::Waiting => {
                 self.waiting.retain(|other| *other != id);
                 self.index.set_place(id, Place::Stored);

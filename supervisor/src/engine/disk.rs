@@ -5,13 +5,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
-use skep_common::event::{Event, SessionClosed, StateChanged};
 use skep_common::code::{ApiError, Code};
+use skep_common::event::{Event, SessionClosed, StateChanged};
 use skep_common::ids::SessionId;
 use skep_common::protocol::Reply;
-use skep_common::session::{
-    Cause, DecidedBy, Head, Resolution, SessionFile, SessionSpec, SessionState,
-};
+use skep_common::session::{Cause, DecidedBy, Head, Resolution, SessionFile, SessionSpec, SessionState};
 use skep_config::Paths;
 use skep_journal::{
     Durability, JournalThread, Kept, Lease, Limits, Opener, Projection, RecoverError, Usage, head_on_disk,
@@ -126,7 +124,9 @@ pub(crate) fn recover(dir: &Path, spec: &SessionSpec, cause: Cause) -> Result<Bo
         }
         Err(error) => {
             tracing::error!(session.id = %spec.id, "the journal of {} cannot be recovered: {}", spec.id, chain(&error));
-            return Err(Unrecovered::Failed(String::from("its journal cannot be recovered; the log says why")));
+            return Err(Unrecovered::Failed(String::from(
+                "its journal cannot be recovered; the log says why",
+            )));
         }
     };
     for note in &recovered.notes {
@@ -145,7 +145,11 @@ pub(crate) fn recover(dir: &Path, spec: &SessionSpec, cause: Cause) -> Result<Bo
 }
 
 /// Writes the end of a session that nobody holds.
-pub(crate) async fn close(dir: PathBuf, spec: SessionSpec, cause: Cause) -> Result<Box<SessionFile>, Unrecovered> {
+pub(crate) async fn close(
+    dir: PathBuf,
+    spec: SessionSpec,
+    cause: Cause,
+) -> Result<Box<SessionFile>, Unrecovered> {
     let runtime = tokio::runtime::Handle::current();
     let closed = tokio::task::spawn_blocking(move || runtime.block_on(close_now(&dir, &spec, cause))).await;
     closed.unwrap_or_else(|_| Err(Unrecovered::Failed(String::from("the writing of its end crashed"))))
@@ -194,7 +198,8 @@ pub(crate) fn recall(dir: &Path, act: &Act) -> Result<Reply, ApiError> {
         }
         Act::Answer { permission, answer, .. } => {
             let resolved = projection.resolution(*permission)?;
-            let is_repeated = matches!(&resolved.by, DecidedBy::Client { answer: first, .. } if first == answer);
+            let is_repeated =
+                matches!(&resolved.by, DecidedBy::Client { answer: first, .. } if first == answer);
             if is_repeated {
                 let allowed = resolved.resolution == Resolution::Allowed;
                 return Some(Ok(Reply::Answer { option: resolved.option.clone(), allowed }));
@@ -216,7 +221,12 @@ pub(crate) fn recall(dir: &Path, act: &Act) -> Result<Reply, ApiError> {
 }
 
 /// Which of the closed sessions are too old or too many.
-pub(crate) fn expired(paths: &Paths, closed: &[(SessionId, Timestamp)], limits: Limits, now: Timestamp) -> Vec<SessionId> {
+pub(crate) fn expired(
+    paths: &Paths,
+    closed: &[(SessionId, Timestamp)],
+    limits: Limits,
+    now: Timestamp,
+) -> Vec<SessionId> {
     let usages: Vec<Usage> = closed
         .iter()
         .filter_map(|(id, ended_at)| {
@@ -247,7 +257,9 @@ pub(crate) fn snapshot_of(file: &SessionFile) -> skep_common::session::SessionSn
             let state = SessionState::Hibernated;
             skep_common::session::SessionSnapshot { state, why, ..snapshot.clone() }
         }
-        Some(snapshot) => skep_common::session::SessionSnapshot { worker: None, agent: None, ..snapshot.clone() },
+        Some(snapshot) => {
+            skep_common::session::SessionSnapshot { worker: None, agent: None, ..snapshot.clone() }
+        }
         None => blank_snapshot(file.spec.id, SessionState::Hibernated, file.spec.created_at),
     }
 }

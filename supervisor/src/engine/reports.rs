@@ -221,5 +221,8 @@ impl Core {
 }
 
 fn worker_gone() -> ApiError {
-    ApiError::new(Code::WorkerGone, "the worker went away before it answered; to try again with the same id is safe")
+    ApiError::new(
+        Code::WorkerGone,
+        "the worker went away before it answered; to try again with the same id is safe",
+    )
 }

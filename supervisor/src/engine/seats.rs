@@ -165,7 +165,8 @@ impl Core {
             && entry.snapshot().state == SessionState::Queued
         {
             let mut snapshot = entry.snapshot().clone();
-            (snapshot.state, snapshot.why, snapshot.updated_at) = (SessionState::Failed, Some(error.message.clone()), now);
+            (snapshot.state, snapshot.why, snapshot.updated_at) =
+                (SessionState::Failed, Some(error.message.clone()), now);
             drop(self.index.set_snapshot(snapshot));
         }
         self.pump(kind);
@@ -195,7 +196,8 @@ impl Core {
 }
 
 fn no_worker(kind: &str) -> ApiError {
-    let message =
-        format!("no {kind} worker runs and none may be started; see `skep worker ls`, and `skep worker unpark`");
+    let message = format!(
+        "no {kind} worker runs and none may be started; see `skep worker ls`, and `skep worker unpark`"
+    );
     ApiError::new(Code::PoolFull, message)
 }

@@ -39,7 +39,9 @@ impl Slot {
     fn is_viable(&self) -> bool {
         match self.state {
             WorkerState::Idle | WorkerState::Starting | WorkerState::Running | WorkerState::Backoff => true,
-            WorkerState::Stopping | WorkerState::Stopped | WorkerState::Parked | WorkerState::Unknown => false,
+            WorkerState::Stopping | WorkerState::Stopped | WorkerState::Parked | WorkerState::Unknown => {
+                false
+            }
         }
     }
 
@@ -180,7 +182,9 @@ impl Slots {
     #[must_use]
     pub fn may_grow(&self, kind: &str) -> bool {
         let viable = self.of_kind(kind).filter(|(_, slot)| slot.is_viable()).count();
-        self.kinds.get(kind).is_some_and(|kind| !kind.blocked && viable + kind.growing < kind.limit.max_workers)
+        self.kinds
+            .get(kind)
+            .is_some_and(|kind| !kind.blocked && viable + kind.growing < kind.limit.max_workers)
     }
 
     /// Whether anything of `kind` runs, comes, or could be started.

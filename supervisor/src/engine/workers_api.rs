@@ -28,6 +28,12 @@ impl Engine {
         workers
     }
 
+    /// The pids of the workers' processes.
+    #[must_use]
+    pub fn worker_pids(&self) -> Vec<u32> {
+        self.shared.workers.list().iter().filter_map(|worker| Some(worker.process.as_ref()?.pid)).collect()
+    }
+
     /// A worker by its id or its pid (C3).
     ///
     /// # Errors
@@ -37,9 +43,8 @@ impl Engine {
         let pid = wanted.parse::<u32>().ok();
         let workers = self.workers().await?;
         let by_id = workers.iter().find(|worker| worker.id.as_str() == wanted);
-        let by_pid = || {
-            workers.iter().find(|worker| pid.is_some() && worker.process.as_ref().map(|p| p.pid) == pid)
-        };
+        let by_pid =
+            || workers.iter().find(|worker| pid.is_some() && worker.process.as_ref().map(|p| p.pid) == pid);
         by_id.or_else(by_pid).cloned().ok_or_else(|| {
             let shown: String = wanted.chars().take(80).flat_map(char::escape_debug).collect();
             ApiError::new(Code::WorkerNotFound, format!("no worker `{shown}`"))

@@ -1,0 +1,192 @@
+//! Bodies, queries and paths, with refusals of our own that name the field (G13).
+
+use axum::extract::{FromRequest, FromRequestParts, Query, RawPathParams, Request};
+use axum::http::header::CONTENT_LENGTH;
+use axum::http::request::Parts;
+use bytes::{Bytes, BytesMut};
+use futures_util::StreamExt as _;
+use serde::de::DeserializeOwned;
+use skep_common::code::Code;
+
+use crate::error::Failure;
+use crate::router::App;
+
+/// A JSON body. An absent or empty one stands for `{}`, where the type allows that.
+#[derive(Debug)]
+pub(crate) struct Body<T>(pub(crate) T);
+
+impl<T: DeserializeOwned> FromRequest<App> for Body<T> {
+    type Rejection = Failure;
+
+    async fn from_request(request: Request, app: &App) -> Result<Self, Failure> {
+        let bytes = read(request, app.limits.max_body).await?;
+        parse(if bytes.is_empty() { b"{}" } else { &bytes }).map(Self)
+    }
+}
+
+/// Reads a body of at most `limit` bytes; a longer one is refused before it is read, where it says its length.
+async fn read(request: Request, limit: usize) -> Result<Bytes, Failure> {
+    let too_large = || Failure::new(Code::TooLarge, format!("the body is over {limit} bytes (api.max_body)"));
+    let said =
+        request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    if said.is_some_and(|said| usize::try_from(said).map_or(true, |said| said > limit)) {
+        return Err(too_large());
+    }
+    let mut body = request.into_body().into_data_stream();
+    let mut bytes = BytesMut::new();
+    while let Some(chunk) = body.next().await {
+        let chunk = chunk.map_err(|_| Failure::new(Code::InvalidRequest, "the body ended early"))?;
+        if bytes.len() + chunk.len() > limit {
+            return Err(too_large());
+        }
+        bytes.extend_from_slice(&chunk);
+    }
+    Ok(bytes.freeze())
+}
+
+fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Failure> {
+    let mut json = serde_json::Deserializer::from_slice(bytes);
+    let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+        let path = error.path().to_string();
+        let inner = error.into_inner();
+        // A value of the right shape that is not allowed (a name, an id) is told from a wrong shape.
+        let code = match inner.classify() {
+            serde_json::error::Category::Data if is_value_error(&inner.to_string()) => Code::InvalidValue,
+            _ => Code::InvalidRequest,
+        };
+        let field = if path == "." { String::new() } else { format!("{path}: ") };
+        Failure::new(code, format!("{field}{}", one_line(&inner.to_string())))
+    })?;
+    json.end().map_err(|error| Failure::new(Code::InvalidRequest, one_line(&error.to_string())))?;
+    Ok(value)
+}
+
+/// Whether serde's message is about a value that its own type refused, and not about the shape of the JSON.
+fn is_value_error(message: &str) -> bool {
+    const SHAPE: [&str; 6] = [
+        "invalid type",
+        "missing field",
+        "unknown field",
+        "duplicate field",
+        "unknown variant",
+        "invalid length",
+    ];
+    !SHAPE.iter().any(|shape| message.starts_with(shape))
+}
+
+/// At most 300 characters of a message that may quote what the client sent, on one line (G7).
+fn one_line(message: &str) -> String {
+    message.chars().map(|c| if c.is_control() { ' ' } else { c }).take(300).collect()
+}
+
+/// A query string.
+#[derive(Debug)]
+pub(crate) struct Params<T>(pub(crate) T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Params<T> {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Failure> {
+        match Query::<T>::from_request_parts(parts, state).await {
+            Ok(Query(value)) => Ok(Self(value)),
+            Err(rejection) => Err(Failure::new(Code::InvalidRequest, one_line(&rejection.body_text()))),
+        }
+    }
+}
+
+/// The parts of the path that name things, in order.
+#[derive(Debug)]
+pub(crate) struct Names(Vec<String>);
+
+impl Names {
+    /// The first one.
+    pub(crate) fn first(&self) -> &str {
+        self.0.first().map_or("", String::as_str)
+    }
+
+    /// The second one, as an id.
+    pub(crate) fn second<T: std::str::FromStr<Err: std::fmt::Display>>(&self) -> Result<T, Failure> {
+        let text = self.0.get(1).map_or("", String::as_str);
+        text.parse().map_err(|error: T::Err| Failure::new(Code::InvalidValue, error.to_string()))
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Names {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Failure> {
+        match RawPathParams::from_request_parts(parts, state).await {
+            Ok(names) => Ok(Self(names.iter().map(|(_, value)| value.to_owned()).collect())),
+            Err(_) => Err(Failure::new(Code::InvalidRequest, "the path is not valid UTF-8")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use skep_common::api::{CancelRequest, CreateSession, PromptRequest};
+
+    fn refusal<T: DeserializeOwned + std::fmt::Debug>(json: &str) -> (Code, String) {
+        let Failure(error) = parse::<T>(json.as_bytes()).unwrap_err();
+        (error.code, error.message)
+    }
+
+    #[test]
+    fn g13_each_wrong_field_is_named() {
+        let cases = [
+            (r#"{"cwd":5}"#, Code::InvalidRequest, "cwd: invalid type"),
+            (r#"{"cwd":null}"#, Code::InvalidRequest, "cwd: invalid type"),
+            (r"{}", Code::InvalidRequest, "missing field `cwd`"),
+            (r#"{"cwd":"/","name":[]}"#, Code::InvalidRequest, "name: invalid type"),
+            (r#"{"cwd":"/","name":"a b"}"#, Code::InvalidValue, "name: `a b` is not a valid session name"),
+            (r#"{"cwd":"/","id":"x"}"#, Code::InvalidValue, "id: "),
+            (r#"{"cwd":"/","id":7}"#, Code::InvalidRequest, "id: invalid type"),
+            (r#"{"cwd":"/","agent":{}}"#, Code::InvalidRequest, "agent: invalid type"),
+            (
+                r#"{"cwd":"/","permission_mode":"yolo"}"#,
+                Code::InvalidRequest,
+                "permission_mode: unknown variant",
+            ),
+            (r#"{"cwd":"/","kind":3}"#, Code::InvalidRequest, "kind"),
+            (r#"{"cwd":"/","ephemeral":"yes"}"#, Code::InvalidRequest, "ephemeral: invalid type"),
+            (r#"{"cwd":"/","continue_open":1}"#, Code::InvalidRequest, "continue_open: invalid type"),
+            (r#"{"cwd":"/","sandbox":[]}"#, Code::InvalidRequest, "sandbox: invalid type"),
+            (r#"{"cwd":"/","spawn_mode":1}"#, Code::InvalidRequest, "spawn_mode: invalid type"),
+            (r#"{"cwd":"/","colour":1}"#, Code::InvalidRequest, "unknown field `colour`"),
+            (r#"{"cwd":"/","cwd":"/"}"#, Code::InvalidRequest, "duplicate field `cwd`"),
+            (r#"{"cwd":"/"} x"#, Code::InvalidRequest, "trailing characters"),
+            (r#"["/"]"#, Code::InvalidRequest, "invalid"),
+            ("{", Code::InvalidRequest, "EOF"),
+            ("\u{feff}{}", Code::InvalidRequest, "expected value"),
+        ];
+        for (json, code, message) in cases {
+            let (got, said) = refusal::<CreateSession>(json);
+            assert_eq!(got, code, "{json}: {said}");
+            assert!(said.contains(message), "{json}: {said}");
+        }
+        for (json, message) in [
+            (r#"{"content":"text"}"#, "content: invalid type"),
+            (r#"{"content":[{"type":"text","text":5}]}"#, "content"),
+            (r#"{"content":[{"type":"image"}]}"#, "content"),
+            (r#"{"content":[],"timeout_seconds":-1}"#, "timeout_seconds: "),
+            (r#"{"content":[],"when_busy":"later"}"#, "when_busy: unknown variant"),
+            (r#"{"content":[],"consent":"all"}"#, "consent: unknown variant"),
+        ] {
+            let (_, said) = refusal::<PromptRequest>(json);
+            assert!(said.contains(message), "{json}: {said}");
+        }
+    }
+
+    #[test]
+    fn g7_what_the_client_sent_comes_back_on_one_line() {
+        let (_, said) = refusal::<CreateSession>("{\"a\\u000a\\u001bb\":1}");
+        assert!(!said.contains(['\n', '\u{1b}']), "{said}");
+        assert!(refusal::<CreateSession>(&format!("{{\"{}\":1}}", "x".repeat(9000))).1.len() < 400);
+    }
+
+    #[test]
+    fn an_absent_body_stands_for_no_fields() {
+        assert_eq!(parse::<CancelRequest>(b"{}").unwrap(), CancelRequest::default());
+    }
+}

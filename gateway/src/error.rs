@@ -1,0 +1,72 @@
+//! Error codes to HTTP statuses, and the one shape of every error answer (G15).
+
+use axum::Json;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use skep_common::code::{ApiError, Code, ErrorBody};
+
+/// A refusal, on its way to the client.
+#[derive(Debug)]
+pub(crate) struct Failure(pub(crate) ApiError);
+
+impl Failure {
+    pub(crate) fn new(code: Code, message: impl Into<String>) -> Self {
+        Self(ApiError::new(code, message))
+    }
+
+    /// A fault of our own: the log has it, the client learns nothing internal.
+    pub(crate) fn internal(what: &str, error: &dyn std::fmt::Display) -> Self {
+        tracing::error!("{what}: {error}");
+        Self::new(Code::Internal, "a fault of skep's own; the daemon's log says more")
+    }
+}
+
+impl From<ApiError> for Failure {
+    fn from(error: ApiError) -> Self {
+        Self(error)
+    }
+}
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        (status(self.0.code), Json(ErrorBody { error: self.0 })).into_response()
+    }
+}
+
+/// The status of each code.
+pub(crate) const fn status(code: Code) -> StatusCode {
+    match code {
+        Code::InvalidRequest => StatusCode::BAD_REQUEST,
+        Code::InvalidValue | Code::DirectoryNotAllowed | Code::AgentNotFound | Code::ConfigInvalid => {
+            StatusCode::UNPROCESSABLE_ENTITY
+        }
+        Code::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+        Code::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+        Code::Unauthorized => StatusCode::UNAUTHORIZED,
+        Code::Forbidden | Code::InsideSession => StatusCode::FORBIDDEN,
+        Code::RouteNotFound
+        | Code::SessionNotFound
+        | Code::PermissionNotFound
+        | Code::PromptNotFound
+        | Code::WorkerNotFound => StatusCode::NOT_FOUND,
+        Code::SessionAmbiguous
+        | Code::SessionExists
+        | Code::SessionConflict
+        | Code::SessionBusy
+        | Code::SessionClosed
+        | Code::SessionLeased
+        | Code::AlreadyResolved
+        | Code::WorkerState
+        | Code::Fenced
+        | Code::CursorInvalid => StatusCode::CONFLICT,
+        Code::CursorExpired => StatusCode::GONE,
+        Code::QueueFull | Code::TooManySessions => StatusCode::TOO_MANY_REQUESTS,
+        Code::PoolFull | Code::WorkerGone | Code::ShuttingDown => StatusCode::SERVICE_UNAVAILABLE,
+        Code::AgentFailed => StatusCode::BAD_GATEWAY,
+        Code::NotSupported => StatusCode::NOT_IMPLEMENTED,
+        Code::ProtocolMismatch => StatusCode::UPGRADE_REQUIRED,
+        Code::SessionReadOnly | Code::StorageFailed => StatusCode::INSUFFICIENT_STORAGE,
+        Code::TimedOut => StatusCode::GATEWAY_TIMEOUT,
+        Code::Internal | Code::Unknown => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}

@@ -1,0 +1,293 @@
+//! Text that grows: log files, rotated under the reader, and the watch that tells of their growth.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+
+/// What is read and sent at once.
+const BLOCK: usize = 64 * 1024;
+
+/// Lines of a filtered log are not kept beyond this while they are unfinished.
+const LONGEST_LINE: usize = 1024 * 1024;
+
+/// Tells when a directory's files change.
+#[cfg(target_os = "linux")]
+#[derive(Debug)]
+pub(crate) struct DirectoryWatch {
+    inotify: tokio::io::unix::AsyncFd<std::os::fd::OwnedFd>,
+}
+
+#[cfg(target_os = "linux")]
+impl DirectoryWatch {
+    pub(crate) fn new(directory: &Path) -> io::Result<Self> {
+        use rustix::fs::inotify;
+
+        let fd = inotify::init(inotify::CreateFlags::NONBLOCK | inotify::CreateFlags::CLOEXEC)?;
+        let events = inotify::WatchFlags::MODIFY
+            | inotify::WatchFlags::CREATE
+            | inotify::WatchFlags::MOVED_TO
+            | inotify::WatchFlags::MOVED_FROM
+            | inotify::WatchFlags::DELETE_SELF;
+        inotify::add_watch(&fd, directory, events)?;
+        Ok(Self { inotify: tokio::io::unix::AsyncFd::register(fd)? })
+    }
+
+    /// Comes back when something has changed since the last call.
+    pub(crate) async fn changed(&self) -> io::Result<()> {
+        let mut events = [0_u8; 4096];
+        loop {
+            let mut ready = self.inotify.readable().await?;
+            let read = ready.try_io(|fd| Ok(rustix::io::read(fd, &mut events)?));
+            if let Ok(read) = read {
+                return read.map(drop);
+            }
+        }
+    }
+}
+
+/// Elsewhere there is no such event for a directory's files; growth is noticed within half a second.
+#[cfg(not(target_os = "linux"))]
+#[derive(Debug)]
+pub(crate) struct DirectoryWatch;
+
+#[cfg(not(target_os = "linux"))]
+impl DirectoryWatch {
+    pub(crate) fn new(_directory: &Path) -> io::Result<Self> {
+        Ok(Self)
+    }
+
+    pub(crate) async fn changed(&self) -> io::Result<()> {
+        tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+        Ok(())
+    }
+}
+
+/// A log with its rotated files, read from the oldest byte on and across rotations.
+#[derive(Debug)]
+pub(crate) struct RotatedLog {
+    path: PathBuf,
+    files: VecDeque<Opened>,
+    filter: Option<LineFilter>,
+}
+
+#[derive(Debug)]
+struct Opened {
+    file: File,
+    identity: (u64, u64),
+}
+
+impl Opened {
+    fn open(path: &Path) -> io::Result<Option<Self>> {
+        match File::open(path) {
+            Ok(file) => {
+                let found = file.metadata()?;
+                Ok(found.is_file().then(|| Self { file, identity: (found.dev(), found.ino()) }))
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+impl RotatedLog {
+    /// The log at `path`, and what was rotated out of it as `path.1` (the latest) and up. With `needle` only the lines
+    /// that contain it.
+    pub(crate) fn open(path: PathBuf, needle: Option<String>) -> io::Result<Self> {
+        let mut files = VecDeque::new();
+        for number in 1.. {
+            let Some(older) = Opened::open(&numbered(&path, number))? else { break };
+            files.push_front(older);
+        }
+        files.extend(Opened::open(&path)?);
+        Ok(Self { path, files, filter: needle.map(LineFilter::new) })
+    }
+
+    /// The next bytes; none at the end as it is now. Blocks on the disk.
+    pub(crate) fn read(&mut self) -> io::Result<Option<Bytes>> {
+        loop {
+            let Some(current) = self.files.front_mut() else {
+                match Opened::open(&self.path)? {
+                    Some(opened) => self.files.push_back(opened),
+                    None => return Ok(None),
+                }
+                continue;
+            };
+            let mut block = vec![0; BLOCK];
+            let read = current.file.read(&mut block)?;
+            if read == 0 {
+                if self.files.len() == 1 && !self.has_successor()? {
+                    return Ok(None);
+                }
+                self.files.pop_front();
+                continue;
+            }
+            block.truncate(read);
+            let shown = match &mut self.filter {
+                Some(filter) => filter.push(&block),
+                None => block,
+            };
+            if !shown.is_empty() {
+                return Ok(Some(Bytes::from(shown)));
+            }
+        }
+    }
+
+    /// Whether the log was rotated since its file was opened: the path names another one now.
+    fn has_successor(&self) -> io::Result<bool> {
+        let Some(current) = self.files.front() else { return Ok(false) };
+        match std::fs::metadata(&self.path) {
+            Ok(now) => Ok((now.dev(), now.ino()) != current.identity),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+fn numbered(path: &Path, number: u32) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!(".{number}"));
+    PathBuf::from(name)
+}
+
+/// Lets whole lines through that contain a text.
+#[derive(Debug)]
+struct LineFilter {
+    needle: memchr::memmem::Finder<'static>,
+    partial: Vec<u8>,
+}
+
+impl LineFilter {
+    fn new(needle: String) -> Self {
+        Self { needle: memchr::memmem::Finder::new(&needle).into_owned(), partial: Vec::new() }
+    }
+
+    fn push(&mut self, block: &[u8]) -> Vec<u8> {
+        let mut shown = Vec::new();
+        for part in block.split_inclusive(|byte| *byte == b'\n') {
+            self.partial.extend_from_slice(part);
+            if part.ends_with(b"\n") || self.partial.len() > LONGEST_LINE {
+                if self.needle.find(&self.partial).is_some() {
+                    shown.extend_from_slice(&self.partial);
+                }
+                self.partial.clear();
+            }
+        }
+        shown
+    }
+}
+
+/// The last lines of a text of which nobody knows how long it is.
+#[derive(Debug)]
+pub(crate) struct Tail {
+    lines: VecDeque<Vec<u8>>,
+    partial: Vec<u8>,
+    keep: usize,
+    bytes: usize,
+}
+
+/// More than this is not kept of a tail, however many lines it has.
+const TAIL_BYTES: usize = 16 * 1024 * 1024;
+
+impl Tail {
+    pub(crate) fn new(keep: usize) -> Self {
+        Self { lines: VecDeque::new(), partial: Vec::new(), keep, bytes: 0 }
+    }
+
+    pub(crate) fn push(&mut self, block: &[u8]) {
+        for part in block.split_inclusive(|byte| *byte == b'\n') {
+            self.partial.extend_from_slice(part);
+            if part.ends_with(b"\n") || self.partial.len() > LONGEST_LINE {
+                self.bytes += self.partial.len();
+                self.lines.push_back(std::mem::take(&mut self.partial));
+            }
+            while self.lines.len() > self.keep || self.bytes > TAIL_BYTES {
+                let dropped = self.lines.pop_front().unwrap_or_default();
+                self.bytes -= dropped.len();
+            }
+        }
+    }
+
+    /// The kept lines; an unfinished one counts.
+    pub(crate) fn finish(mut self) -> Bytes {
+        if !self.partial.is_empty() {
+            self.lines.push_back(std::mem::take(&mut self.partial));
+            if self.lines.len() > self.keep {
+                self.lines.pop_front();
+            }
+        }
+        let mut out = Vec::with_capacity(self.bytes);
+        self.lines.into_iter().for_each(|line| out.extend(line));
+        Bytes::from(out)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn drain(log: &mut RotatedLog) -> Vec<u8> {
+        let mut all = Vec::new();
+        while let Some(block) = log.read().unwrap() {
+            all.extend_from_slice(&block);
+        }
+        all
+    }
+
+    #[test]
+    fn p20_a_log_is_read_across_rotations_without_a_gap() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("w.log");
+        std::fs::write(numbered(&path, 2), "1\n").unwrap();
+        std::fs::write(numbered(&path, 1), "2\n").unwrap();
+        std::fs::write(&path, "3\n").unwrap();
+        let mut log = RotatedLog::open(path.clone(), None).unwrap();
+        assert_eq!(drain(&mut log), b"1\n2\n3\n");
+        std::fs::write(&path, "3\n4\n").unwrap();
+        std::fs::rename(&path, numbered(&path, 1)).unwrap();
+        std::fs::write(&path, "5\n").unwrap();
+        assert_eq!(drain(&mut log), b"4\n5\n");
+        assert_eq!(drain(&mut log), b"");
+    }
+
+    #[test]
+    fn a_log_that_does_not_exist_yet_is_read_when_it_does() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("w.log");
+        let mut log = RotatedLog::open(path.clone(), None).unwrap();
+        assert_eq!(drain(&mut log), b"");
+        std::fs::write(&path, "x").unwrap();
+        assert_eq!(drain(&mut log), b"x");
+    }
+
+    #[test]
+    fn only_lines_with_the_text_pass_a_filter_however_they_are_cut() {
+        let mut filter = LineFilter::new("ab".into());
+        let shown: Vec<u8> =
+            [&b"xa"[..], b"b\nno\n", b"ab"].iter().flat_map(|part| filter.push(part)).collect();
+        assert_eq!(shown, b"xab\n");
+    }
+
+    #[tokio::test]
+    async fn growth_is_told_without_polling() {
+        let dir = tempfile::tempdir().unwrap();
+        let watch = DirectoryWatch::new(dir.path()).unwrap();
+        std::fs::write(dir.path().join("f"), "x").unwrap();
+        tokio::time::timeout(std::time::Duration::from_secs(10), watch.changed()).await.unwrap().unwrap();
+    }
+
+    proptest! {
+        #[test]
+        fn a_tail_is_the_last_lines(lines in proptest::collection::vec("[a-z]{0,5}", 0..30), keep in 0usize..10, cut in 1usize..7) {
+            let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
+            let mut tail = Tail::new(keep);
+            text.as_bytes().chunks(cut).for_each(|part| tail.push(part));
+            let expected: String = lines.iter().skip(lines.len().saturating_sub(keep)).map(|l| format!("{l}\n")).collect();
+            prop_assert_eq!(tail.finish(), expected.as_bytes());
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! An agent must not approve itself: a peer inside a session's process tree neither answers nor administers, whatever
+//! token it shows.
+//!
+//! Examined at the moment of the request, by ancestry (a worker, an agent, or the supervisor itself, to which orphans
+//! of a dead worker fall) and by the session's mark in the environment. A peer that cannot be examined counts as inside.
+//! Only a sandbox makes this a real boundary; the threat model says so.
+
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use skep_common::code::{ApiError, Code};
+use skep_common::ids::{Process, SessionId};
+use skep_config::env::SKEP_SESSION;
+use skep_supervisor::engine::Engine;
+use skep_sys::process::{ancestors, environ_value, is_alive};
+
+use crate::auth::Peer;
+use crate::error::Failure;
+use crate::router::App;
+
+/// Where a peer stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// Outside of every session.
+    Outside,
+    /// Inside a session's tree; which one, if that is known.
+    Inside(Option<SessionId>),
+    /// Gone, or not to be examined.
+    Obscure,
+}
+
+/// The peer of a request, to be asked where it stands.
+#[derive(Debug, Clone)]
+pub(crate) struct Asker {
+    peer: Option<Peer>,
+    engine: Engine,
+}
+
+impl FromRequestParts<App> for Asker {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Failure> {
+        Ok(Self { peer: parts.extensions.get::<Peer>().cloned(), engine: app.engine.clone() })
+    }
+}
+
+impl Asker {
+    /// Lets only peers outside of every session go on.
+    ///
+    /// # Errors
+    ///
+    /// `inside_session`.
+    pub(crate) async fn must_be_outside(&self, to: &str) -> Result<(), Failure> {
+        match self.standing().await? {
+            Standing::Outside => Ok(()),
+            Standing::Inside(_) => Err(inside(&format!("a process inside a session may not {to}"))),
+            Standing::Obscure => {
+                Err(inside(&format!("the calling process cannot be examined, so it may not {to}")))
+            }
+        }
+    }
+
+    /// Lets peers outside of every session go on, and those inside `session` itself.
+    ///
+    /// # Errors
+    ///
+    /// `inside_session`.
+    pub(crate) async fn must_be_outside_of_others(
+        &self,
+        session: SessionId,
+        to: &str,
+    ) -> Result<(), Failure> {
+        match self.standing().await? {
+            Standing::Outside => Ok(()),
+            Standing::Inside(Some(own)) if own == session => Ok(()),
+            Standing::Inside(_) => {
+                Err(inside(&format!("a process inside a session may not {to} another session")))
+            }
+            Standing::Obscure => {
+                Err(inside(&format!("the calling process cannot be examined, so it may not {to} a session")))
+            }
+        }
+    }
+
+    async fn standing(&self) -> Result<Standing, Failure> {
+        let Some(peer) = &self.peer else { return Ok(Standing::Obscure) };
+        let Some(process) = peer.process.clone() else { return Ok(Standing::Obscure) };
+        let roots = self.roots().await?;
+        let examined = tokio::task::spawn_blocking(move || examine(&process, &roots)).await;
+        examined.map_err(|error| Failure::internal("the examination of a peer crashed", &error))
+    }
+
+    /// The processes whose descendants are inside, each with its session where it has one.
+    async fn roots(&self) -> Result<Vec<(u32, Option<SessionId>)>, ApiError> {
+        let agents = self.engine.sessions(false).await?.into_iter().filter_map(|session| {
+            let agent = session.agent_process?;
+            Some((agent.process.pid, Some(session.id)))
+        });
+        let workers = self.engine.worker_pids().into_iter().map(|pid| (pid, None));
+        Ok(agents.chain(workers).chain([(std::process::id(), None)]).collect())
+    }
+}
+
+/// Where `process` stands among the trees that begin at `roots`, the innermost first.
+fn examine(process: &Process, roots: &[(u32, Option<SessionId>)]) -> Standing {
+    let own = std::process::id();
+    let parents = ancestors(process.pid);
+    let marked = environ_value(process.pid, SKEP_SESSION);
+    // What was read above was read of this very process only if it is still there.
+    if !is_alive(process) {
+        return Standing::Obscure;
+    }
+    let chain = std::iter::once(process.pid).filter(|pid| *pid != own).chain(parents);
+    let mut inside = None;
+    for pid in chain {
+        if let Some((_, session)) = roots.iter().find(|(root, _)| *root == pid) {
+            inside = inside.or(Some(*session));
+            if session.is_some() {
+                return Standing::Inside(*session);
+            }
+        }
+    }
+    match (inside, marked) {
+        (_, Err(_)) => Standing::Obscure,
+        (_, Ok(Some(mark))) => Standing::Inside(mark.to_str().and_then(|mark| mark.parse().ok())),
+        (Some(session), Ok(None)) => Standing::Inside(session),
+        (None, Ok(None)) => Standing::Outside,
+    }
+}
+
+fn inside(message: &str) -> Failure {
+    Failure::new(Code::InsideSession, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use skep_sys::process::current;
+
+    #[test]
+    fn a_descendant_of_an_agent_is_inside_its_session() {
+        let session = SessionId::random();
+        let parent = ancestors(std::process::id())[0];
+        assert_eq!(examine(&current(), &[(parent, Some(session))]), Standing::Inside(Some(session)));
+        assert_eq!(examine(&current(), &[(parent, None)]), Standing::Inside(None));
+        assert_eq!(examine(&current(), &[]), Standing::Outside);
+    }
+
+    #[test]
+    fn a_peer_that_is_gone_or_another_one_now_is_not_trusted() {
+        let mut other = current();
+        other.start_time += 1;
+        assert_eq!(examine(&other, &[]), Standing::Obscure);
+    }
+}

@@ -1,0 +1,234 @@
+//! Where each log is (C5), and logs as bodies: the last lines, then whatever follows.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use axum::body::Body as HttpBody;
+use bytes::Bytes;
+use skep_common::api::LogType;
+use skep_common::ids::{SessionId, WorkerId};
+use skep_common::session::Head;
+use skep_config::Paths;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::follow::{DirectoryWatch, RotatedLog, Tail};
+use crate::transcript::RenderedJournal;
+
+/// Whose log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Subject {
+    /// The daemon's.
+    Daemon,
+    /// A worker's.
+    Worker(WorkerId),
+    /// A session's.
+    Session(SessionId),
+}
+
+/// A log file, and the text that its lines must contain, where it is shared with others.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct LogFile {
+    pub(crate) path: PathBuf,
+    pub(crate) needle: Option<String>,
+}
+
+/// Where logs are.
+#[derive(Debug, Clone)]
+pub(crate) struct LogPlaces {
+    paths: Paths,
+}
+
+impl LogPlaces {
+    pub(crate) fn new(paths: Paths) -> Self {
+        Self { paths }
+    }
+
+    /// The file of a log type; none for a transcript, which is the journal. It need not exist.
+    pub(crate) fn file(&self, subject: &Subject, log_type: LogType) -> Option<LogFile> {
+        let whole = |path| Some(LogFile { path, needle: None });
+        let logs = self.paths.logs();
+        match (log_type, subject) {
+            (LogType::Telemetry, subject) => {
+                let needle = match subject {
+                    Subject::Daemon => None,
+                    Subject::Worker(id) => Some(id.to_string()),
+                    Subject::Session(id) => Some(id.to_string()),
+                };
+                Some(LogFile { path: self.telemetry()?, needle })
+            }
+            (LogType::Process, Subject::Daemon) => whole(logs.join("daemon.log")),
+            (LogType::Process, Subject::Worker(id)) => whole(self.paths.worker_log(id)),
+            (LogType::Process, Subject::Session(id)) => whole(self.paths.session(id).join("process.log")),
+            (LogType::Debug, Subject::Daemon) => whole(logs.join("daemon.debug.log")),
+            (LogType::Debug, Subject::Worker(id)) => whole(logs.join(format!("{id}.debug.log"))),
+            (LogType::Debug, Subject::Session(id)) => whole(self.paths.session(id).join("debug.log")),
+            (LogType::Transcript | LogType::Auto, _) => None,
+        }
+    }
+
+    /// The newest telemetry log: of the latest date, the file that was written last.
+    fn telemetry(&self) -> Option<PathBuf> {
+        let mut dates: Vec<PathBuf> =
+            entries(&self.paths.logs()).filter(|path| path.is_dir() && is_date(path)).collect();
+        dates.sort_unstable();
+        let written = |path: &PathBuf| path.metadata().and_then(|found| found.modified()).ok();
+        dates.iter().rev().find_map(|date| {
+            entries(date).filter(|path| path.extension().is_some_and(|e| e == "log")).max_by_key(written)
+        })
+    }
+
+    /// The type that is chosen when none is named: the first that has something to say, in C5's order.
+    pub(crate) fn choose(&self, subject: &Subject) -> LogType {
+        let has_text = |log_type: LogType| {
+            let log = self.file(subject, log_type);
+            log.and_then(|log| RotatedLog::open(log.path, log.needle).ok()?.read().ok()?).is_some()
+        };
+        [LogType::Telemetry, LogType::Process, LogType::Debug]
+            .into_iter()
+            .find(|log_type| has_text(*log_type))
+            .unwrap_or(match subject {
+                Subject::Session(_) => LogType::Transcript,
+                Subject::Worker(_) | Subject::Daemon => LogType::Process,
+            })
+    }
+}
+
+fn entries(directory: &Path) -> impl Iterator<Item = PathBuf> + use<> {
+    std::fs::read_dir(directory).into_iter().flatten().flatten().map(|entry| entry.path())
+}
+
+fn is_date(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    name.len() == 10 && name.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-')
+}
+
+/// A text that may grow.
+#[derive(Debug)]
+pub(crate) enum Growing {
+    /// A log file.
+    File {
+        /// What is read.
+        log: RotatedLog,
+        /// Tells of its growth.
+        watch: Option<DirectoryWatch>,
+    },
+    /// A session's transcript.
+    Journal {
+        /// What is read.
+        rendered: RenderedJournal,
+        /// Tells of its growth.
+        head: watch::Receiver<Head>,
+    },
+}
+
+impl Growing {
+    /// A log file, watched if it is to be followed.
+    pub(crate) fn file(log: LogFile, follow: bool) -> io::Result<Self> {
+        // The watch comes first, so that no growth falls between it and the first read.
+        let watch = match log.path.parent() {
+            Some(parent) if follow => DirectoryWatch::new(parent).ok(),
+            _ => None,
+        };
+        Ok(Self::File { log: RotatedLog::open(log.path, log.needle)?, watch })
+    }
+
+    /// The next text; none at the end as it is now.
+    async fn read(self) -> (Self, io::Result<Option<Bytes>>) {
+        let reading = tokio::task::spawn_blocking(move || match self {
+            Self::File { mut log, watch } => {
+                let read = log.read();
+                (Self::File { log, watch }, read)
+            }
+            Self::Journal { mut rendered, mut head } => {
+                let now = *head.borrow_and_update();
+                let read = rendered.read(now).map_err(io::Error::other);
+                (Self::Journal { rendered, head }, read)
+            }
+        });
+        reading.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
+    }
+
+    /// Waits until there may be more; false if there never will.
+    async fn grown(&mut self) -> bool {
+        match self {
+            Self::File { watch: Some(watch), .. } => watch.changed().await.is_ok(),
+            Self::File { watch: None, .. } => false,
+            Self::Journal { head, .. } => head.changed().await.is_ok(),
+        }
+    }
+}
+
+/// The text as a body: its last `tail` lines or all of it, and with `follow` what comes after.
+pub(crate) fn body(text: Growing, tail: Option<usize>, follow: bool, stop: CancellationToken) -> HttpBody {
+    let state = Some((text, tail.map(Tail::new)));
+    let stream = futures_util::stream::unfold(state, move |state| {
+        let stop = stop.clone();
+        async move {
+            let (mut text, mut tail) = state?;
+            loop {
+                let (read_on, read) = text.read().await;
+                text = read_on;
+                match read {
+                    Ok(Some(block)) => match &mut tail {
+                        Some(tail) => tail.push(&block),
+                        None => return Some((Ok(block), Some((text, None)))),
+                    },
+                    Ok(None) => {
+                        if let Some(tail) = tail.take() {
+                            return Some((Ok(tail.finish()), Some((text, None))));
+                        }
+                        let goes_on = follow
+                            && tokio::select! {
+                                grown = text.grown() => grown,
+                                () = stop.cancelled() => false,
+                            };
+                        if !goes_on {
+                            return None;
+                        }
+                    }
+                    Err(error) => {
+                        tracing::warn!("a log cannot be read: {error}");
+                        return Some((Err(error), None));
+                    }
+                }
+            }
+        }
+    });
+    HttpBody::from_stream(stream)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use skep_config::Environment;
+
+    fn places(home: &Path) -> LogPlaces {
+        let environment = Environment::of([("SKEP_HOME", home.as_os_str())]);
+        LogPlaces::new(Paths::resolve(&environment, None).unwrap())
+    }
+
+    #[test]
+    fn c5_the_first_log_that_says_something_is_chosen() {
+        let home = tempfile::tempdir().unwrap();
+        let places = places(home.path());
+        let id = SessionId::random();
+        let session = Subject::Session(id);
+        assert_eq!(places.choose(&session), LogType::Transcript);
+        let dir = home.path().join("sessions").join(id.to_string());
+        std::fs::create_dir_all(&dir).unwrap();
+        std::fs::write(dir.join("debug.log"), "frame\n").unwrap();
+        assert_eq!(places.choose(&session), LogType::Debug);
+        std::fs::write(dir.join("process.log"), "oops\n").unwrap();
+        assert_eq!(places.choose(&session), LogType::Process);
+        let day = home.path().join("logs/2026-11-20");
+        std::fs::create_dir_all(&day).unwrap();
+        std::fs::write(day.join("repo.log"), "nothing of it\n").unwrap();
+        assert_eq!(places.choose(&session), LogType::Process);
+        std::fs::write(day.join("repo.log"), format!("session {id}\n")).unwrap();
+        assert_eq!(places.choose(&session), LogType::Telemetry);
+        assert_eq!(places.choose(&Subject::Daemon), LogType::Telemetry);
+        let worker = Subject::Worker("remote-control-1".parse().unwrap());
+        assert_eq!(places.choose(&worker), LogType::Process);
+    }
+}

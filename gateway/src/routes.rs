@@ -1,0 +1,9 @@
+//! The handlers, one file per noun. Each extracts, calls the engine and converts.
+
+pub(crate) mod agents;
+pub(crate) mod daemon;
+pub(crate) mod logs;
+pub(crate) mod permissions;
+pub(crate) mod runs;
+pub(crate) mod sessions;
+pub(crate) mod workers;

@@ -1,0 +1,72 @@
+//! `/daemon` and `/health`.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use skep_common::api::{DaemonStatus, Health, Reloaded};
+use skep_supervisor::engine::StopKind;
+
+use crate::body::Body;
+use crate::error::Failure;
+use crate::inside::Asker;
+use crate::router::App;
+use crate::routes::sessions::NoFields;
+
+/// `GET /health`.
+pub(crate) async fn health(State(app): State<App>) -> Json<Health> {
+    Json(app.engine.health())
+}
+
+/// `GET /daemon`.
+pub(crate) async fn status(State(app): State<App>) -> Result<Json<DaemonStatus>, Failure> {
+    Ok(Json(app.engine.daemon_status().await?))
+}
+
+/// `POST /daemon/start`: it has started, or nobody would answer.
+pub(crate) async fn start(
+    State(app): State<App>,
+    Body(NoFields {}): Body<NoFields>,
+) -> Result<Json<DaemonStatus>, Failure> {
+    Ok(Json(app.engine.daemon_status().await?))
+}
+
+/// `POST /daemon/stop`: 202; the daemon is gone when its connections end.
+pub(crate) async fn stop(
+    State(app): State<App>,
+    asker: Asker,
+    Body(NoFields {}): Body<NoFields>,
+) -> Result<(StatusCode, Json<DaemonStatus>), Failure> {
+    end(&app, &asker, StopKind::Stop, "stop the daemon").await
+}
+
+/// `POST /daemon/restart`: 202.
+pub(crate) async fn restart(
+    State(app): State<App>,
+    asker: Asker,
+    Body(NoFields {}): Body<NoFields>,
+) -> Result<(StatusCode, Json<DaemonStatus>), Failure> {
+    end(&app, &asker, StopKind::Restart, "restart the daemon").await
+}
+
+async fn end(
+    app: &App,
+    asker: &Asker,
+    kind: StopKind,
+    what: &str,
+) -> Result<(StatusCode, Json<DaemonStatus>), Failure> {
+    asker.must_be_outside(what).await?;
+    let status = app.engine.daemon_status().await?;
+    app.engine.request_stop(kind);
+    let status = DaemonStatus { status: String::from("stopping"), ..status };
+    Ok((StatusCode::ACCEPTED, Json(status)))
+}
+
+/// `POST /daemon/reload`.
+pub(crate) async fn reload(
+    State(app): State<App>,
+    asker: Asker,
+    Body(NoFields {}): Body<NoFields>,
+) -> Result<Json<Reloaded>, Failure> {
+    asker.must_be_outside("reload the configuration").await?;
+    Ok(Json(app.engine.reload().await?))
+}

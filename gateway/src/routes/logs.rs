@@ -1,0 +1,113 @@
+//! Logs of sessions, workers and the daemon (C3, C5): `text/plain`, with the chosen type in `x-skep-log-type`.
+
+use axum::extract::State;
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use axum::http::{HeaderName, HeaderValue};
+use axum::response::{IntoResponse as _, Response};
+use skep_common::api::{LogType, LogsQuery};
+use skep_common::code::Code;
+use skep_common::ids::SessionId;
+use skep_journal::Reader;
+
+use crate::body::{Names, Params};
+use crate::error::Failure;
+use crate::logs::{self, Growing, Subject};
+use crate::router::App;
+use crate::transcript::RenderedJournal;
+
+/// Lines that a tail may have at most.
+const MAX_TAIL: u32 = 100_000;
+
+/// `GET /sessions/{id}/logs`.
+pub(crate) async fn of_session(
+    State(app): State<App>,
+    names: Names,
+    Params(query): Params<LogsQuery>,
+) -> Result<Response, Failure> {
+    let session = app.engine.session(names.first()).await?;
+    answer(&app, Subject::Session(session.id), query).await
+}
+
+/// `GET /workers/{id}/logs`.
+pub(crate) async fn of_worker(
+    State(app): State<App>,
+    names: Names,
+    Params(query): Params<LogsQuery>,
+) -> Result<Response, Failure> {
+    let worker = app.engine.worker(names.first()).await?;
+    answer(&app, Subject::Worker(worker.id), query).await
+}
+
+/// `GET /daemon/logs`.
+pub(crate) async fn of_daemon(
+    State(app): State<App>,
+    Params(query): Params<LogsQuery>,
+) -> Result<Response, Failure> {
+    answer(&app, Subject::Daemon, query).await
+}
+
+async fn answer(app: &App, subject: Subject, query: LogsQuery) -> Result<Response, Failure> {
+    if query.tail.is_some_and(|tail| tail > MAX_TAIL) {
+        return Err(Failure::new(Code::InvalidValue, "`tail` must be at most 100000"));
+    }
+    let places = app.logs.clone();
+    let asked = (subject.clone(), query.log_type);
+    let chosen = tokio::task::spawn_blocking(move || {
+        let (subject, wanted) = asked;
+        let log_type = if wanted == LogType::Auto { places.choose(&subject) } else { wanted };
+        (log_type, places.file(&subject, log_type))
+    });
+    let (log_type, file) =
+        chosen.await.map_err(|error| Failure::internal("the choice of a log crashed", &error))?;
+    let text = match (log_type, file, subject) {
+        (LogType::Transcript, _, Subject::Session(id)) => Some(transcript(app, id).await?),
+        (LogType::Transcript, _, Subject::Worker(_) | Subject::Daemon) => {
+            return Err(Failure::new(Code::InvalidValue, "`type`: only a session has a transcript"));
+        }
+        (_, Some(file), _) => {
+            let follow = query.follow;
+            let opened = tokio::task::spawn_blocking(move || Growing::file(file, follow)).await;
+            let opened = opened.map_err(|error| Failure::internal("the opening of a log crashed", &error))?;
+            Some(opened.map_err(|error| Failure::internal("a log cannot be opened", &error))?)
+        }
+        (_, None, _) => None,
+    };
+    let body = match text {
+        Some(text) => {
+            let tail = query.tail.map(|tail| usize::try_from(tail).unwrap_or(usize::MAX));
+            logs::body(text, tail, query.follow, app.stop.clone())
+        }
+        // Nothing was logged yet.
+        None => axum::body::Body::empty(),
+    };
+    let headers = [
+        (CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8")),
+        (CACHE_CONTROL, HeaderValue::from_static("no-store")),
+        (HeaderName::from_static("x-skep-log-type"), HeaderValue::from_static(word(log_type))),
+    ];
+    Ok((headers, body).into_response())
+}
+
+async fn transcript(app: &App, id: SessionId) -> Result<Growing, Failure> {
+    let head = app.engine.head(id).await?;
+    let (dir, now) = (app.engine.paths().session(&id), *head.borrow());
+    let opened = tokio::task::spawn_blocking(move || {
+        let oldest = skep_journal::first_seq(&dir)?.unwrap_or(1);
+        Reader::open(&dir, oldest.saturating_sub(1), None, now)
+    });
+    let reader = opened
+        .await
+        .map_err(|error| Failure::internal("a reader crashed", &error))?
+        .map_err(|error| Failure::internal("a journal cannot be read", &error))?;
+    Ok(Growing::Journal { rendered: RenderedJournal::new(reader), head })
+}
+
+const fn word(log_type: LogType) -> &'static str {
+    match log_type {
+        LogType::Auto => "auto",
+        LogType::Telemetry => "telemetry",
+        LogType::Process => "process",
+        LogType::Debug => "debug",
+        LogType::Transcript => "transcript",
+    }
+}

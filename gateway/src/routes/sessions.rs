@@ -1,0 +1,151 @@
+//! `/sessions`.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse as _, Response};
+use serde::Deserialize;
+use skep_common::api::{
+    CancelRequest, CloseRequest, CreateSession, DeleteQuery, PromptAccepted, PromptRequest, SessionInfo,
+    SessionList, SessionQuery,
+};
+use skep_common::session::{Consent, PermissionMode};
+use skep_supervisor::engine::Caller;
+
+use crate::auth;
+use crate::body::{Body, Names, Params};
+use crate::changes;
+use crate::error::Failure;
+use crate::inside::Asker;
+use crate::router::App;
+use crate::stream::wants_stream;
+
+/// A body without fields.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NoFields {}
+
+/// Front end and user of the request.
+#[derive(Debug)]
+pub(crate) struct By(pub(crate) Caller);
+
+impl<S: Send + Sync> axum::extract::FromRequestParts<S> for By {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request_parts(
+        parts: &mut axum::http::request::Parts,
+        _state: &S,
+    ) -> Result<Self, std::convert::Infallible> {
+        Ok(Self(auth::caller(parts)))
+    }
+}
+
+/// `GET /sessions`.
+pub(crate) async fn list(
+    State(app): State<App>,
+    Params(query): Params<SessionQuery>,
+    headers: HeaderMap,
+) -> Result<Response, Failure> {
+    if wants_stream(&headers) {
+        return Ok(changes::stream(app.engine, app.limits.heartbeat, app.stop));
+    }
+    let sessions = app.engine.sessions(query.all).await?;
+    Ok(Json(SessionList { sessions }).into_response())
+}
+
+/// `POST /sessions`.
+pub(crate) async fn create(
+    State(app): State<App>,
+    asker: Asker,
+    Body(request): Body<CreateSession>,
+) -> Result<(StatusCode, Json<SessionInfo>), Failure> {
+    check_create(&asker, &request).await?;
+    let created = app.engine.create(request).await?;
+    let status = if created.created { StatusCode::CREATED } else { StatusCode::OK };
+    Ok((status, Json(created.info)))
+}
+
+/// An agent may start sessions, and none that asks nobody.
+pub(crate) async fn check_create(asker: &Asker, request: &CreateSession) -> Result<(), Failure> {
+    match request.permission_mode {
+        Some(PermissionMode::Bypass | PermissionMode::AcceptEdits) => {
+            asker.must_be_outside("open a session that allows without asking").await
+        }
+        Some(PermissionMode::Ask | PermissionMode::Plan | PermissionMode::Deny) | None => Ok(()),
+    }
+}
+
+/// A prompt from inside a session is nobody's consent.
+pub(crate) async fn check_prompt(asker: &Asker, request: &PromptRequest) -> Result<(), Failure> {
+    match request.consent {
+        Consent::OwnCommand => asker.must_be_outside("consent to its own command").await,
+        Consent::None => Ok(()),
+    }
+}
+
+/// `GET /sessions/{id}`.
+pub(crate) async fn show(State(app): State<App>, names: Names) -> Result<Json<SessionInfo>, Failure> {
+    Ok(Json(app.engine.session(names.first()).await?))
+}
+
+/// `DELETE /sessions/{id}`.
+pub(crate) async fn remove(
+    State(app): State<App>,
+    asker: Asker,
+    names: Names,
+    Params(query): Params<DeleteQuery>,
+) -> Result<StatusCode, Failure> {
+    let session = app.engine.session(names.first()).await?;
+    asker.must_be_outside_of_others(session.id, "remove").await?;
+    app.engine.remove(session.id, query.force).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// `POST /sessions/{id}/prompts`.
+pub(crate) async fn prompt(
+    State(app): State<App>,
+    asker: Asker,
+    names: Names,
+    By(caller): By,
+    Body(request): Body<PromptRequest>,
+) -> Result<(StatusCode, Json<PromptAccepted>), Failure> {
+    check_prompt(&asker, &request).await?;
+    let session = app.engine.session(names.first()).await?;
+    let accepted = app.engine.prompt(session.id, request, &caller).await?;
+    Ok((StatusCode::ACCEPTED, Json(accepted)))
+}
+
+/// `POST /sessions/{id}/cancel`.
+pub(crate) async fn cancel(
+    State(app): State<App>,
+    names: Names,
+    Body(request): Body<CancelRequest>,
+) -> Result<Json<SessionInfo>, Failure> {
+    let session = app.engine.session(names.first()).await?;
+    Ok(Json(app.engine.cancel(session.id, request).await?))
+}
+
+/// `POST /sessions/{id}/close`.
+pub(crate) async fn close(
+    State(app): State<App>,
+    asker: Asker,
+    names: Names,
+    Body(request): Body<CloseRequest>,
+) -> Result<Json<SessionInfo>, Failure> {
+    let session = app.engine.session(names.first()).await?;
+    asker.must_be_outside_of_others(session.id, "close").await?;
+    Ok(Json(app.engine.close(session.id, request).await?))
+}
+
+/// `POST /sessions/{id}/queue/release`.
+pub(crate) async fn release_queue(
+    State(app): State<App>,
+    asker: Asker,
+    names: Names,
+    By(caller): By,
+    Body(NoFields {}): Body<NoFields>,
+) -> Result<Json<SessionInfo>, Failure> {
+    asker.must_be_outside("release a held queue").await?;
+    let session = app.engine.session(names.first()).await?;
+    Ok(Json(app.engine.release_queue(session.id, &caller).await?))
+}
