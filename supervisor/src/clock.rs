@@ -26,13 +26,13 @@ pub(crate) struct Clock {
 /// A point in time that outlives the process.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Stamp {
+pub(crate) struct Stamp {
     /// Wall clock.
-    pub at: Timestamp,
+    pub(crate) at: Timestamp,
     /// The boot.
-    pub boot_id: String,
+    pub(crate) boot_id: String,
     /// Milliseconds since that boot, without suspension.
-    pub uptime_ms: u64,
+    pub(crate) uptime_ms: u64,
 }
 
 impl Clock {

@@ -23,37 +23,37 @@ pub(crate) const RUN_MARK: &str = "SKEP_WORKER_RUN";
 
 /// What is kept of a worker.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct WorkerFile {
+pub(crate) struct WorkerFile {
     /// The worker.
-    pub id: WorkerId,
+    pub(crate) id: WorkerId,
     /// Its kind.
-    pub kind: String,
+    pub(crate) kind: String,
     /// What it is to be after a restart of the daemon.
-    pub desired: Desired,
+    pub(crate) desired: Desired,
     /// Failures in a row, each after a short run.
     #[serde(default)]
-    pub rapid: u32,
+    pub(crate) rapid: u32,
     /// The level of the restart delay.
     #[serde(default)]
-    pub level: u32,
+    pub(crate) level: u32,
     /// When it failed, as far as that still counts.
     #[serde(default)]
-    pub failures: Vec<Stamp>,
+    pub(crate) failures: Vec<Stamp>,
     /// Restarts since it was first known.
     #[serde(default)]
-    pub restarts: u64,
+    pub(crate) restarts: u64,
     /// How its last process ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub last_exit: Option<String>,
+    pub(crate) last_exit: Option<String>,
     /// Its settings, where they do not come from the configuration alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub added: Option<Added>,
+    pub(crate) added: Option<Added>,
 }
 
 /// What a worker is to be.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Desired {
+pub(crate) enum Desired {
     /// At work.
     Running,
     /// Ended by a person, until a person starts it.
@@ -70,16 +70,16 @@ pub enum Desired {
 
 /// What a person chose when they added a worker.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Added {
+pub(crate) struct Added {
     /// Its directory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub dir: Option<PathBuf>,
+    pub(crate) dir: Option<PathBuf>,
     /// How many sessions it may hold.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub capacity: Option<u32>,
+    pub(crate) capacity: Option<u32>,
     /// The default mode of its sessions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub permission_mode: Option<PermissionMode>,
+    pub(crate) permission_mode: Option<PermissionMode>,
 }
 
 /// A process that was to be made, or was.
@@ -189,15 +189,15 @@ mod tests {
             desired: Desired::Parked { why: "exit status 78".into(), stderr: "no key\n".into() },
             rapid: 3,
             level: 4,
-            failures: vec![Clock::start().stamp(Clock::start().now())],
+            failures: vec![Stamp { at: jiff::Timestamp::UNIX_EPOCH, boot_id: "boot".into(), uptime_ms: 7 }],
             restarts: 9,
             last_exit: Some("exit status 1".into()),
             added: Some(Added { capacity: Some(2), ..Added::default() }),
         }
     }
 
-    #[tokio::test]
-    async fn p19_a_file_cut_or_flipped_anywhere_costs_only_its_own_worker() {
+    #[test]
+    fn p19_a_file_cut_or_flipped_anywhere_costs_only_its_own_worker() {
         let (_dir, paths) = home();
         let (good, bad): (WorkerId, WorkerId) = ("good".parse().unwrap(), "bad".parse().unwrap());
         statefile::write_json(&paths.worker(&good), &file("good")).unwrap();
@@ -209,7 +209,8 @@ mod tests {
                 std::fs::write(paths.worker(&bad), bytes).unwrap();
                 let all = read_all(&paths).unwrap();
                 let bad = all.iter().find(|found| found.id == bad);
-                assert!(bad.is_none_or(|bad| bad.file.is_none()), "byte {at}");
+                let past = bad.and_then(|bad| bad.file.as_ref());
+                assert!(past.is_none_or(|past| *past == file("bad")), "byte {at}: {past:?}");
                 assert_eq!(all.iter().find(|found| found.id == good).unwrap().file, Some(file("good")));
             }
         }
