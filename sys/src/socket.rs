@@ -154,7 +154,8 @@ struct Place<'a> {
 impl<'a> Place<'a> {
     fn open(path: &'a Path, missing: Missing) -> Result<Self, SocketError> {
         let name = path.file_name().ok_or_else(|| SocketError::NotASocket { path: path.to_owned() })?;
-        let parent = path.parent().filter(|parent| *parent != OsStr::new("")).unwrap_or(Path::new("."));
+        let parent =
+            path.parent().filter(|parent| *parent != OsStr::new("")).unwrap_or_else(|| Path::new("."));
         let directory = open_directory(parent, missing).map_err(|error| match error {
             SocketError::NotFound { .. } => SocketError::NotFound { path: path.to_owned() },
             error => error,

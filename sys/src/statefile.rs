@@ -208,7 +208,7 @@ fn temporary_name(path: &Path) -> io::Result<PathBuf> {
 }
 
 fn parent(path: &Path) -> &Path {
-    path.parent().filter(|parent| *parent != OsStr::new("")).unwrap_or(Path::new("."))
+    path.parent().filter(|parent| *parent != OsStr::new("")).unwrap_or_else(|| Path::new("."))
 }
 
 fn read_capped(path: &Path) -> io::Result<Vec<u8>> {

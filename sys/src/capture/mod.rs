@@ -6,7 +6,7 @@
 //!         drops when it does not                                        a failed write is retried
 //! ```
 //!
-//! The state of a log is its [`ring`], under a lock held for a copy at most; the file belongs to the writer thread.
+//! The state of a log is its ring, under a lock held for a copy at most; the file belongs to the writer thread.
 //! Nothing here may block the task that pushes.
 
 mod file;

@@ -40,7 +40,7 @@ pub(crate) fn own_children() -> io::Result<Vec<u32>> {
     for thread in pids("/proc/self/task")? {
         match std::fs::read_to_string(format!("/proc/self/task/{thread}/children")) {
             Ok(text) => {
-                children.extend(text.split_ascii_whitespace().filter_map(|pid| pid.parse::<u32>().ok()))
+                children.extend(text.split_ascii_whitespace().filter_map(|pid| pid.parse::<u32>().ok()));
             }
             // A thread may end between the listing and the reading.
             Err(error) if thread_is_gone(&error, thread) => {}
