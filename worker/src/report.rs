@@ -35,13 +35,22 @@ struct Pending {
     ordered: VecDeque<Vec<u8>>,
     snapshots: HashMap<SessionId, SessionSnapshot>,
     heads: HashMap<SessionId, Head>,
+    /// The newest head of every session that is held, for a hello.
+    known: HashMap<SessionId, Head>,
     stalled_ms: Option<u64>,
     closed: bool,
 }
 
 impl Reports {
     /// Answers a controller's hello.
-    pub fn hello(&self, hello: WorkerHello) {
+    pub fn hello(&self, mut hello: WorkerHello) {
+        {
+            let pending = self.lock();
+            for session in &mut hello.sessions {
+                let newest = pending.known.get(&session.id).filter(|head| head.seq > session.head.seq);
+                session.head = newest.copied().unwrap_or(session.head);
+            }
+        }
         self.push(&Report::Hello(hello));
     }
 
@@ -63,7 +72,11 @@ impl Reports {
 
     /// A session's journal grew.
     pub fn head(&self, session: SessionId, head: Head) {
-        self.lock().heads.insert(session, head);
+        {
+            let mut pending = self.lock();
+            pending.heads.insert(session, head);
+            pending.known.insert(session, head);
+        }
         self.shared.wake.notify_one();
     }
 
@@ -73,6 +86,7 @@ impl Reports {
             let mut pending = self.lock();
             pending.snapshots.remove(&snapshot.id);
             pending.heads.remove(&snapshot.id);
+            pending.known.remove(&snapshot.id);
         }
         self.push(&Report::Released(snapshot));
     }

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use skep_common::code::{ApiError, Code};
 use skep_common::ids::{PermissionId, RequestId, SessionId, WorkerId};
 use skep_common::protocol::{Action, Reply};
-use skep_common::session::{Cause, SessionSpec, SessionState, TurnSummary};
+use skep_common::session::{AgentProcess, Cause, SessionSnapshot, SessionSpec, SessionState, TurnSummary};
 use skep_config::Settings;
 use skep_journal::{JournalError, Journals, Projection, Writer};
 use skep_sys::capture::LogWriter;
@@ -46,7 +46,7 @@ use journal::Broken;
 use timers::{Deadlines, Timer};
 
 /// How many commands may wait for one session.
-const COMMANDS: usize = 256;
+const COMMANDS: usize = 64;
 
 /// What every session of a worker shares.
 #[derive(Debug, Clone)]
@@ -84,7 +84,7 @@ pub(crate) struct Handle {
     /// Resolves when the session is let go of: its lease is free.
     pub(crate) done: CancellationToken,
     /// What the session looks like, for a hello.
-    pub(crate) latest: watch::Receiver<skep_common::session::SessionSnapshot>,
+    pub(crate) latest: watch::Receiver<SessionSnapshot>,
 }
 
 impl Handle {
@@ -106,6 +106,7 @@ impl Handle {
                 after.cancelled().await;
             }
             let _finished = finished.drop_guard();
+            let _backstop = Backstop { reports: shared.reports.clone(), latest: published.subscribe() };
             let opening = open::Opening { shared, spec, request, halt, inbox, published };
             if let Some(session) = opening.open().await {
                 session.run().await;
@@ -134,6 +135,28 @@ impl Handle {
     }
 }
 
+/// Says that a session is lost if its actor panics; its lease is freed with its journal.
+struct Backstop {
+    reports: Reports,
+    latest: watch::Receiver<SessionSnapshot>,
+}
+
+impl Drop for Backstop {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let last = self.latest.borrow().clone();
+            let why = Some(String::from("skep itself failed; the log says more"));
+            self.reports.released(SessionSnapshot {
+                state: SessionState::Failed,
+                why,
+                agent: None,
+                worker: None,
+                ..last
+            });
+        }
+    }
+}
+
 /// The error for a session that this worker does not hold.
 pub(crate) fn not_held() -> ApiError {
     ApiError::new(Code::SessionNotFound, "this worker does not hold the session")
@@ -144,7 +167,7 @@ pub(crate) fn not_held() -> ApiError {
 enum Slot {
     Empty,
     Starting(Agent),
-    Ready(Agent, skep_common::session::AgentProcess),
+    Ready(Agent, AgentProcess),
     /// It was told to stop.
     Stopping(Agent),
 }
@@ -157,7 +180,7 @@ pub(crate) struct Session {
     dir: PathBuf,
     inbox: mpsc::Receiver<(RequestId, Action)>,
     halt: watch::Receiver<Option<Halt>>,
-    published: watch::Sender<skep_common::session::SessionSnapshot>,
+    published: watch::Sender<SessionSnapshot>,
     writer: Option<Writer>,
     bell: Option<(CancellationToken, JoinHandle<()>)>,
     /// What the journal said when it was opened: older prompts and answers.

@@ -29,7 +29,7 @@ use crate::acp::peer::Batch;
 use crate::turn::outcome;
 
 /// How many reads of an agent's output may wait for the session.
-const EVENTS: usize = 8;
+const EVENTS: usize = 4;
 
 /// How many commands may wait for an agent.
 const COMMANDS: usize = 128;

@@ -159,7 +159,9 @@ impl Session {
             return Ok(());
         }
         if let Some(cancel) = self.turns.cancel_cause() {
-            let detail = Some(String::from("the agent did not end the turn and was stopped"));
+            let detail =
+                if told { "the agent did not end the turn and was stopped" } else { "the agent ended" };
+            let detail = Some(detail.to_owned());
             return self.end_turn(End::ours(TurnOutcome::Cancelled, cancel, detail), After::Next).await;
         }
         if !gone.ready {

@@ -16,7 +16,7 @@ use skep_common::session::{Cause, SessionKind, SessionSpec};
 use skep_config::Settings;
 use skep_journal::{JournalThread, Journals};
 use skep_sys::capture::LogWriter;
-use skep_sys::subreaper;
+use skep_sys::{subreaper, tree};
 use tokio::net::unix::pipe;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
@@ -316,6 +316,10 @@ impl<'a> Worker<'a> {
         let (state_dir, id) = (self.args.state_dir.clone(), self.args.id.clone());
         let reports = self.shared.reports.clone();
         self.service_stop.cancel();
+        // No session is left, so whatever this worker adopted as a subreaper is a session's leftover (N4).
+        if timeout(KILL_GRACE, tree::kill_orphans(&|_| false)).await.is_err() {
+            tracing::error!("orphans of former sessions could not be killed");
+        }
         drop(self.shared);
         let written = tokio::task::spawn_blocking(move || {
             exit::write(&state_dir, &id, DONE, &exit::why(cause));

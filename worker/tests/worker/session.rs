@@ -57,6 +57,7 @@ fn g9_a_busy_session_refuses_or_queues_and_duplicates_never_run_twice() {
     let (mut worker, _) = Worker::start(&home, "max_queued = 1");
     let session = worker.open("fake", |_| {});
     let first = worker.prompt(session, "hang");
+    worker.snapshot("agent", session, |snapshot| snapshot.agent.clone());
     let second = PromptId::random();
     let refused = worker.request(action(session, second, "say b", WhenBusy::Refuse));
     assert_eq!(error(&refused), Code::SessionBusy);
