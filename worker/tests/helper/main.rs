@@ -1,5 +1,5 @@
-//! For tests only: the worker and its shim as the real binary has them, and a scripted ACP agent (`fake`). What the
-//! agent does is the prompt's text.
+//! For tests only: the worker, its shim and the shell agent as the real binary has them, and a scripted ACP agent
+//! (`fake`). What that one does is the prompt's text.
 
 use std::io::{BufRead as _, Write as _};
 use std::process::ExitCode;
@@ -20,7 +20,9 @@ fn main() -> ExitCode {
             state_dir: dir.into(),
             debug: false,
         }),
-        ["fake", ..] | ["agent", "shell"] => {
+        ["agent", "shell"] => skep_worker::shell_agent::run(),
+        ["agent", "shell-snapshot", ..] => skep_worker::shell_agent::snapshot(std::env::args_os().skip(3)),
+        ["fake", ..] => {
             Fake::default().serve(&words);
             ExitCode::SUCCESS
         }
@@ -135,7 +137,6 @@ impl Fake {
                 let pid = tree();
                 self.chunk(&pid.to_string());
             }
-            // The built-in shell agent's question: the whole prompt is its command.
             _ => self.ask(text),
         }
     }

@@ -3,8 +3,8 @@
 use crate::common::{Worker, action, gone, spec};
 use skep_common::code::Code;
 use skep_common::event::Event;
-use skep_common::ids::{AnswerId, PermissionId, PromptId};
-use skep_common::protocol::{Action, Reply};
+use skep_common::ids::{AnswerId, PermissionId, PromptId, SessionId};
+use skep_common::protocol::{Action, Reply, Report};
 use skep_common::session::{Cause, Consent, PermissionMode, SessionState, TurnOutcome, WhenBusy};
 
 fn error(reply: &Reply) -> Code {
@@ -248,19 +248,46 @@ fn g5_modes_and_own_commands_answer_without_a_person() {
     let session = worker.open("fake", |spec| spec.permission_mode = PermissionMode::Deny);
     worker.run(session, "permit ls");
     assert!(worker.texts(session)[0].contains(r#""optionId":"3""#));
+    worker.shut_down();
+}
+
+fn own(session: SessionId, text: &str) -> Action {
+    let mut prompt = action(session, PromptId::random(), text, WhenBusy::Queue);
+    if let Action::Prompt { consent, .. } = &mut prompt {
+        *consent = Consent::OwnCommand;
+    }
+    prompt
+}
+
+#[test]
+fn g5_a_typed_command_is_its_own_consent_in_the_shell_agent_only() {
+    let home = tempfile::tempdir().unwrap();
+    let (mut worker, _) = Worker::start(&home, "");
     let session = worker.open("shell", |_| {});
-    let own = |session, text| {
-        let mut prompt = action(session, PromptId::random(), text, WhenBusy::Queue);
-        if let Action::Prompt { consent, .. } = &mut prompt {
-            *consent = Consent::OwnCommand;
+    worker.request(own(session, "cd /usr && export A=b && exit 3"));
+    let turn = worker.snapshot("the end", session, |snapshot| snapshot.last_turn.clone());
+    assert_eq!((turn.outcome, turn.detail.as_deref()), (TurnOutcome::Failed, Some("exit status 3")));
+    let asked = worker.prompt(session, "pwd");
+    let waiting = worker.waiting(session, 1);
+    worker.answer(session, waiting[0], AnswerId::random(), true);
+    assert_eq!(worker.ended(session, asked), TurnOutcome::Completed);
+    let release = Action::Release { session, cause: Cause::Person };
+    worker.request(release);
+    worker.open("shell", |spec| spec.id = session);
+    worker.request(own(session, "echo $PWD-$A"));
+    worker.wait_new("the end", |report| match report {
+        Report::Session(snapshot) => {
+            (snapshot.last_turn.as_ref().is_some_and(|turn| turn.prompt != asked)).then_some(())
         }
-        prompt
-    };
-    worker.request(own(session, "uname -a"));
-    worker.snapshot("the end", session, |snapshot| snapshot.last_turn.clone());
-    assert!(worker.texts(session)[0].contains(r#""optionId":"2""#));
+        _ => None,
+    });
+    let told = worker
+        .journal(session)
+        .iter()
+        .any(|event| matches!(event, Event::Update(update) if update.get().contains("/usr-b")));
+    assert!(told, "g1: directory and environment are kept over a release");
     let session = worker.open("fake", |_| {});
-    worker.request(own(session, "uname -a"));
+    worker.request(own(session, "permit ls"));
     worker.waiting(session, 1);
     worker.shut_down();
 }
@@ -277,7 +304,7 @@ fn a_cancel_answers_what_waits_and_a_crash_withdraws_it() {
     assert_eq!(error(&worker.answer(session, waiting[0], AnswerId::random(), true)), Code::AlreadyResolved);
     worker.prompt(session, "permit ls");
     worker.wait_new("a new request", |report| match report {
-        skep_common::protocol::Report::Session(snapshot) => (snapshot.waiting.len() == 1).then_some(()),
+        Report::Session(snapshot) => (snapshot.waiting.len() == 1).then_some(()),
         _ => None,
     });
     worker.close(session, Cause::Killed);
