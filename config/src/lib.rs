@@ -5,7 +5,7 @@
 //! all walk that one description.
 //!
 //! Architecture invariant: this crate reads the configuration file, the captured environment and the password
-//! database, and nothing else. It creates no file and no directory.
+//! database, looks whether agents' programs exist, and does nothing else. It creates no file and no directory.
 
 pub mod agents;
 pub mod api;
