@@ -48,6 +48,8 @@ struct Pending {
     /// Up to where somebody wants a sync.
     sync_upto: u64,
     closed: bool,
+    /// The thread will not come again.
+    left: bool,
     end: Option<End>,
     since: Option<Instant>,
     writing_since: Option<Instant>,
@@ -86,6 +88,7 @@ impl Inbox {
             called: false,
             sync_upto: 0,
             closed: false,
+            left: false,
             end: None,
             since: None,
             writing_since: None,
@@ -145,6 +148,9 @@ impl Inbox {
         if std::mem::replace(&mut pending.closed, true) {
             return false;
         }
+        if pending.left {
+            return false; // Dropping `end` says so.
+        }
         pending.end = Some(end);
         !std::mem::replace(&mut pending.called, true)
     }
@@ -200,6 +206,14 @@ impl Inbox {
             self.synced.send_modify(|_| {});
             self.space.notify_one();
         }
+    }
+
+    /// The thread holds this journal no more: nobody waits for it in vain.
+    pub(crate) fn leave(&self) {
+        self.fail(JournalError::Closed);
+        let mut pending = self.lock();
+        pending.left = true;
+        pending.end = None;
     }
 
     pub(crate) fn failure(&self) -> Option<&JournalError> {

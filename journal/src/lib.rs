@@ -36,3 +36,6 @@ pub use reader::{Line, Reader, RecordLine};
 pub use recover::{Recovered, RecoveryNote, interruption, recover};
 pub use retention::{Kept, Limits, Usage, choose, remove_session, usage};
 pub use writer::{AppendTicket, Durability, JournalThread, Journals, Opened, Opener, Writer};
+
+#[cfg(test)]
+mod tests;

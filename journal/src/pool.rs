@@ -135,9 +135,7 @@ mod tests {
         let (release, hang) = channel::<()>();
         let (done, finished) = channel();
         let before = Instant::now();
-        pool.run(move || {
-            let _: Result<(), _> = hang.recv();
-        });
+        pool.run(move || hang.recv().unwrap());
         for number in 0..100 {
             let done = done.clone();
             pool.run(move || done.send(number).unwrap());

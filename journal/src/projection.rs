@@ -12,8 +12,8 @@ use skep_common::event::{
 };
 use skep_common::ids::{AnswerId, PermissionId, PromptId, SessionId};
 use skep_common::session::{
-    Cause, Consent, ContentBlock, Head, PendingPermission, Resolution, SessionSnapshot, SessionSpec,
-    SessionState, TurnInfo, TurnOutcome, TurnSummary,
+    Cause, Consent, ContentBlock, DecidedBy, Head, PendingPermission, Resolution, SessionSnapshot,
+    SessionSpec, SessionState, TurnInfo, TurnOutcome, TurnSummary,
 };
 
 /// How many ended prompts and answered permission requests are remembered, so that a second delivery gets the first
@@ -259,8 +259,10 @@ impl Projection {
 
     fn turn_ended(&mut self, at: Timestamp, ended: &TurnEnded) {
         self.unqueue(ended.prompt);
+        if let Some(lost) = self.turn.take().filter(|turn| turn.prompt != ended.prompt) {
+            self.settle(lost.prompt, Fate::Ended(TurnOutcome::Unknown));
+        }
         self.settle(ended.prompt, Fate::Ended(ended.outcome));
-        self.turn = None;
         self.undelivered.clear();
         self.last_turn = Some(TurnSummary {
             prompt: ended.prompt,
@@ -292,13 +294,12 @@ impl Projection {
     }
 
     fn resolved(&mut self, resolved: &PermissionResolved) {
-        use skep_common::session::DecidedBy;
-
-        self.waiting.retain(|waiting| waiting.id != resolved.permission);
-        self.undelivered.retain(|id| *id != resolved.permission);
         if resolved.resolution == Resolution::DeliveryUnknown {
-            return; // A remark on the answer, which stays what it was.
+            // A remark on the answer, which stays what it was.
+            self.undelivered.retain(|id| *id != resolved.permission);
+            return;
         }
+        self.waiting.retain(|waiting| waiting.id != resolved.permission);
         if self.resolved.get(&resolved.permission).is_some() {
             return; // The first answer wins.
         }

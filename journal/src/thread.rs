@@ -35,7 +35,7 @@ pub(crate) enum Message {
 pub(crate) struct Lane {
     inbox: Arc<Inbox>,
     out: Appender,
-    lease: Lease,
+    _lease: Lease,
     spare: Vec<u8>,
     syncing: bool,
     sync_upto: u64,
@@ -80,7 +80,7 @@ fn step(lanes: &mut HashMap<Number, Box<Lane>>, number: Number, act: impl FnOnce
 
 impl Lane {
     pub(crate) fn new(inbox: Arc<Inbox>, out: Appender, lease: Lease) -> Self {
-        Self { inbox, out, lease, spare: Vec::new(), syncing: false, sync_upto: 0, end: None }
+        Self { inbox, out, _lease: lease, spare: Vec::new(), syncing: false, sync_upto: 0, end: None }
     }
 
     fn ready(&mut self, number: Number, sender: &Sender<Message>, pool: &Pool) -> Next {
@@ -131,7 +131,7 @@ impl Lane {
                 Err(error) => report(&inbox, error),
             }
             // The thread has stopped: then nobody asks for the next sync either.
-            let _: Result<(), _> = sender.send(Message::Synced(number));
+            drop(sender.send(Message::Synced(number)));
         });
         Next::Keep
     }
@@ -141,12 +141,13 @@ impl Lane {
     }
 
     /// Frees the lease, then tells whoever waits for that.
-    fn finish(self) {
+    fn finish(mut self: Box<Self>) {
         let result = self.inbox.failure().cloned().map_or_else(|| Ok(self.out.head()), Err);
-        drop((self.out, self.lease));
-        if let Some(Some(waiting)) = self.end {
+        let waiting = self.end.take().flatten();
+        drop(self);
+        if let Some(waiting) = waiting {
             // Whoever asked may be gone.
-            let _: Result<(), _> = waiting.send(result);
+            drop(waiting.send(result));
         }
     }
 
@@ -154,6 +155,12 @@ impl Lane {
         self.write();
         self.inbox.fail(JournalError::Closed);
         self.finish();
+    }
+}
+
+impl Drop for Lane {
+    fn drop(&mut self) {
+        self.inbox.leave();
     }
 }
 

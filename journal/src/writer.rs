@@ -132,9 +132,9 @@ impl JournalThread {
 impl Drop for JournalThread {
     fn drop(&mut self) {
         // Both fail only if the thread is gone already.
-        let _: Result<(), _> = self.sender.send(Message::Stop);
+        drop(self.sender.send(Message::Stop));
         if let Some(thread) = self.thread.take() {
-            let _: Result<(), _> = thread.join();
+            drop(thread.join());
         }
         self.pool.stop();
     }
@@ -189,7 +189,7 @@ impl Journals {
             let site = Site { dir: journal_dir(lease.session_dir()), segment_bytes, wrap };
             let result = open(&lease, &site).and_then(|begun| journals.attach(lease, begun));
             // A caller that is gone drops the writer, and so frees the lease.
-            let _: Result<(), _> = reply.send(result);
+            drop(reply.send(result));
         });
         opened.await.unwrap_or(Err(JournalError::Closed))
     }
@@ -280,7 +280,7 @@ impl Writer {
     fn end(&self, end: End) {
         if self.inbox.close(end) {
             // A thread that is gone holds no lease either.
-            let _: Result<(), _> = self.call();
+            drop(self.call());
         }
     }
 
@@ -325,12 +325,12 @@ impl AppendTicket {
         let reached = match self.durability {
             Durability::Buffered => {
                 let mut head = self.inbox.head.subscribe();
-                let _: Result<_, _> = head.wait_for(|head| head.seq >= last || failed()).await;
+                drop(head.wait_for(|head| head.seq >= last || failed()).await);
                 head.borrow().seq >= last
             }
             Durability::Synced => {
                 let mut synced = self.inbox.synced.subscribe();
-                let _: Result<_, _> = synced.wait_for(|synced| *synced >= last || failed()).await;
+                drop(synced.wait_for(|synced| *synced >= last || failed()).await);
                 *synced.borrow() >= last
             }
         };
