@@ -51,6 +51,16 @@ struct Meta {
     terminal_output: Option<Piece>,
     #[serde(default)]
     terminal_output_delta: Option<Piece>,
+    #[serde(default)]
+    skep: Option<Skep>,
+}
+
+/// The built-in shell agent's: whether `content` is the next `piece` of the output, or the `whole` of it once more, for
+/// clients that replace what they have.
+#[derive(Deserialize)]
+struct Skep {
+    #[serde(default)]
+    output: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -147,10 +157,17 @@ impl Transcript {
 
     /// What a tool put out since the last update: agents send it piece by piece, or as a whole again and again.
     fn tool_output(&mut self, update: &Update<'_>, out: &mut String) {
-        if let Some(meta) = update.meta.and_then(|raw| serde_json::from_str::<Meta>(raw.get()).ok())
-            && let Some(piece) = meta.terminal_output.or(meta.terminal_output_delta)
-        {
+        let meta = update.meta.and_then(|raw| serde_json::from_str::<Meta>(raw.get()).ok());
+        let (piece, skep) = match meta {
+            Some(meta) => (meta.terminal_output.or(meta.terminal_output_delta), meta.skep),
+            None => (None, None),
+        };
+        if let Some(piece) = piece {
             return self.text(&piece.data, out);
+        }
+        let how = skep.and_then(|skep| skep.output);
+        if how.as_deref() == Some("whole") {
+            return;
         }
         let Some(parts) =
             update.content.and_then(|raw| serde_json::from_str::<Vec<ToolContent>>(raw.get()).ok())
@@ -166,6 +183,9 @@ impl Transcript {
                 whole.push_str(&path);
                 whole.push('\n');
             }
+        }
+        if how.as_deref() == Some("piece") {
+            return self.text(&whole, out);
         }
         let id = update.tool_call.as_deref().unwrap_or_default().to_owned();
         let told = self.told.insert(id, whole.clone()).unwrap_or_default();
@@ -317,6 +337,18 @@ mod tests {
             render(Controls::Keep, &events),
             "> ls\n> now\nI look\n[tool: ls]\na\nb\nc\n[turn failed (exit status 3)]\n"
         );
+    }
+
+    #[test]
+    fn c5_output_in_pieces_is_told_once_even_if_pieces_are_equal() {
+        let update = |how: &str, text: &str| {
+            format!(
+                r#"{{"sessionUpdate":"tool_call_update","toolCallId":"1","content":[{{"type":"content","content":{{"type":"text","text":"{text}"}}}}],"_meta":{{"skep":{{"output":"{how}"}}}}}}"#
+            )
+        };
+        let updates = [update("piece", "y\\n"), update("piece", "y\\n"), update("whole", "y\\ny\\n")];
+        let events: Vec<(&str, &str)> = updates.iter().map(|data| ("update", data.as_str())).collect();
+        assert_eq!(render(Controls::Keep, &events), "y\ny\n");
     }
 
     #[test]
