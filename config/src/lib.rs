@@ -1,7 +1,7 @@
 //! Settings: what can be configured, its defaults, where it is read from, and where skep keeps its files.
 //!
 //! Layers: defaults < file < environment < flags ([`load`]). Every setting is named once, in its section's
-//! [`schema::Schema`] implementation; reading, writing, range checks, suggestions and the comparison for a reload
+//! `Schema` implementation; reading, writing, range checks, suggestions and the comparison for a reload
 //! all walk that one description.
 //!
 //! Architecture invariant: this crate reads the configuration file, the captured environment and the password
