@@ -1,6 +1,6 @@
 //! The hidden roles of the binary, dispatched before anything else is built: they start with every agent and command.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -62,6 +62,7 @@ fn complain(text: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::ffi::OsStr;
 
     fn parsed(words: &[&str]) -> bool {
         worker_args(&words.iter().map(|word| OsStr::new(word).to_owned()).collect::<Vec<_>>()).is_some()

@@ -7,7 +7,7 @@ use skep_common::code::Code;
 use skep_common::ids::{PromptId, SessionId};
 use skep_common::session::{Consent, ContentBlock, SessionKind, WhenBusy};
 
-use crate::arguments::{NewSession, SpawnMode, refuse_unbuilt};
+use crate::arguments::{NewSession, refuse_unbuilt};
 use crate::client::Client;
 use crate::error::CliError;
 use crate::render::sanitise::one_line;
@@ -42,7 +42,7 @@ pub(crate) fn request(new: &NewSession, text: &str, wanted: Wanted) -> Result<Ru
         ephemeral: wanted.ephemeral,
         continue_open: new.name.is_some(),
         sandbox: false,
-        spawn_mode: new.spawn_mode.map(|SpawnMode::SameDir| SpawnMode::Worktree | String::from("same-dir")),
+        spawn_mode: new.spawn_mode.map(|_| String::from("same-dir")),
     };
     Ok(RunRequest { session, prompt: prompt(text, wanted.consent, new.queue, new.timeout) })
 }

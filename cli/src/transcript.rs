@@ -69,7 +69,7 @@ impl Transcript {
         let mut out = Vec::new();
         for item in items {
             match item {
-                Item::Record(_, json) | Item::Unreadable { json, .. } => {
+                Item::Record(_, json) | Item::Unreadable { json } => {
                     out.extend_from_slice(json);
                     out.push(b'\n');
                 }

@@ -29,8 +29,6 @@ pub(crate) enum Item {
     Record(Box<Record>, Vec<u8>),
     /// A record that cannot be read: broken on disk, or not what its kind says.
     Unreadable {
-        /// Its number.
-        seq: u64,
         /// The line as it came.
         json: Vec<u8>,
     },
@@ -107,11 +105,6 @@ impl Follower {
             away: None,
             closed: false,
         }
-    }
-
-    /// The session.
-    pub(crate) const fn session(&self) -> SessionId {
-        self.session
     }
 
     /// The client that now reaches the daemon.
@@ -265,7 +258,7 @@ impl Follower {
                 self.note(&record);
                 Item::Record(Box::new(record), message.data)
             }
-            Err(_) => Item::Unreadable { seq, json: message.data },
+            Err(_) => Item::Unreadable { json: message.data },
         };
         self.ready.push_back(item);
     }

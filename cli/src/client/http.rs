@@ -57,7 +57,7 @@ impl Client {
 
     /// GET.
     pub(crate) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
-        decode(self.answer(Method::GET, path, None).await?).await
+        decode(self.call(Method::GET, path, None).await?).await
     }
 
     /// POST.
@@ -66,18 +66,18 @@ impl Client {
         path: &str,
         body: &impl Serialize,
     ) -> Result<T, ClientError> {
-        decode(self.answer(Method::POST, path, Some(encode(body)?)).await?).await
+        decode(self.call(Method::POST, path, Some(encode(body)?)).await?).await
     }
 
     /// POST whose answer's body does not matter.
     pub(crate) async fn post_done(&self, path: &str, body: &impl Serialize) -> Result<(), ClientError> {
         let body = encode(body)?;
-        self.answer(Method::POST, path, Some(body)).await.map(drop)
+        self.call(Method::POST, path, Some(body)).await.map(drop)
     }
 
     /// DELETE.
     pub(crate) async fn delete(&self, path: &str) -> Result<(), ClientError> {
-        self.answer(Method::DELETE, path, None).await.map(drop)
+        self.call(Method::DELETE, path, None).await.map(drop)
     }
 
     /// GET of a stream.
@@ -88,7 +88,7 @@ impl Client {
         Ok(Download { log_type: log_type.map(str::to_owned), body: response.into_body() })
     }
 
-    async fn answer(
+    async fn call(
         &self,
         method: Method,
         path: &str,

@@ -103,7 +103,7 @@ async fn page(client: &Client, session: &SessionInfo, after: u64) -> Result<Even
 fn items(page: &EventsPage) -> Vec<Item> {
     let read = |json: &[u8]| match Record::from_json(json) {
         Ok(record) => Item::Record(Box::new(record), json.to_vec()),
-        Err(_) => Item::Unreadable { seq: 0, json: json.to_vec() },
+        Err(_) => Item::Unreadable { json: json.to_vec() },
     };
     page.events.iter().map(|json| read(json.get().as_bytes())).collect()
 }

@@ -2,9 +2,7 @@
 
 use skep_common::api::WorkerState;
 use skep_common::event::{PermissionResolved, TurnEnded};
-use skep_common::session::{
-    Cause, DecidedBy, PermissionMode, Resolution, SessionKind, SessionState, TurnOutcome,
-};
+use skep_common::session::{Cause, DecidedBy, PermissionMode, Resolution, SessionState, TurnOutcome};
 
 /// A session's state.
 pub(crate) const fn state(state: SessionState) -> &'static str {
@@ -68,15 +66,6 @@ pub(crate) const fn cause(cause: Cause) -> &'static str {
         Cause::StorageFailed => "the disk failed",
         Cause::Unknown => "the cause is unknown",
         Cause::Other => "a cause that this version does not know",
-    }
-}
-
-/// What started a session.
-pub(crate) const fn kind(kind: SessionKind) -> &'static str {
-    match kind {
-        SessionKind::Interactive => "interactive",
-        SessionKind::Bg => "bg",
-        SessionKind::Daemon => "daemon",
     }
 }
 
