@@ -6,7 +6,7 @@
 //! ```
 //!
 //! The session hears everything in the order in which the agent said it. The agent's output is read only while the
-//! session has room for it. [`FromAgent::Gone`] is the last event, sent when the whole tree is gone.
+//! session has room for it. The last event says that its whole tree is gone.
 
 use std::path::PathBuf;
 use std::time::Duration;

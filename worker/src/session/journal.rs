@@ -70,7 +70,12 @@ impl Session {
 
     async fn write(&self, events: Vec<Event>, durability: Durability) -> Result<AppendTicket, Broken> {
         let writer = self.writer.as_ref().ok_or(JournalError::Closed)?;
-        Ok(writer.append(events, durability).await?)
+        let mut halt = self.halt.clone();
+        tokio::select! {
+            biased;
+            ticket = writer.append(events, durability) => Ok(ticket?),
+            () = overdue(&mut halt) => Err(Broken::Killed),
+        }
     }
 
     /// How far the journal is committed.

@@ -147,6 +147,7 @@ impl Opening {
         }
     }
 
+    /// The actor. The journal's settings win: they are fixed when a session is created.
     fn session(self, writer: Writer, projection: Projection) -> Session {
         let settings = &self.shared.settings.session;
         let limit = usize::try_from(settings.max_queued).unwrap_or(usize::MAX);
@@ -183,9 +184,9 @@ impl Opening {
             served: false,
             unsaved: false,
             over: false,
-            history: Box::new(projection),
             shared: self.shared,
-            spec: self.spec,
+            spec: projection.spec.clone().unwrap_or(self.spec),
+            history: Box::new(projection),
             inbox: self.inbox,
             halt: self.halt,
             published: self.published,

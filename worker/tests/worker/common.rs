@@ -48,10 +48,19 @@ impl Worker {
         (worker, hello)
     }
 
-    #[expect(clippy::disallowed_methods, reason = "this plays the supervisor")]
     pub(crate) fn spawn(home: &TempDir) -> Self {
-        let mut child = Process::new(HELPER)
-            .args(["worker", "w-1", home.path().to_str().unwrap()])
+        Self::spawn_by(home, "exec \"$@\"")
+    }
+
+    /// Files of this worker may not grow over `kib` KiB: to it, the disk is full then.
+    pub(crate) fn spawn_limited(home: &TempDir, kib: u32) -> Self {
+        Self::spawn_by(home, &format!("trap '' XFSZ; ulimit -f {}; exec \"$@\"", kib * 2))
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "this plays the supervisor")]
+    fn spawn_by(home: &TempDir, script: &str) -> Self {
+        let mut child = Process::new("/bin/sh")
+            .args(["-c", script, "sh", HELPER, "worker", "w-1", home.path().to_str().unwrap()])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()

@@ -6,7 +6,7 @@ use skep_common::code::Code;
 use skep_common::event::Event;
 use skep_common::ids::{PromptId, SessionId};
 use skep_common::protocol::{Action, Command, Reply, Report, WantedExit};
-use skep_common::session::{Cause, SessionState, TurnOutcome, WhenBusy};
+use skep_common::session::{Cause, PermissionMode, SessionState, TurnOutcome, WhenBusy};
 
 #[test]
 fn c6_the_worker_registers_itself_says_hello_and_leaves_nothing() {
@@ -125,6 +125,57 @@ fn p10_shutdown_ends_turns_as_interrupted_and_holds_the_queue() {
     assert_eq!(next.ended(session, queued), TurnOutcome::Completed);
     assert_eq!(next.texts(session), ["hanging", "later"]);
     next.shut_down();
+}
+
+#[test]
+fn a_queue_goes_on_by_itself_only_where_the_settings_say_so() {
+    let home = tempfile::tempdir().unwrap();
+    let (mut worker, _) = Worker::start(&home, "");
+    let session = worker.open("fake", |_| {});
+    worker.prompt(session, "hang");
+    let queued = worker.prompt(session, "say later");
+    worker.shut_down();
+    let (mut next, _) = Worker::start(&home, "resume = \"always\"");
+    next.open("fake", |spec| spec.id = session);
+    assert_eq!(next.ended(session, queued), TurnOutcome::Completed);
+    next.shut_down();
+}
+
+#[test]
+fn a_session_whose_disk_is_full_is_let_go_of_and_the_others_go_on() {
+    let home = tempfile::tempdir().unwrap();
+    let mut worker = Worker::spawn_limited(&home, 256);
+    worker.greet(1, "");
+    let [full, other] = std::array::from_fn(|_| worker.open("fake", |_| {}));
+    worker.prompt(full, "flood 20000");
+    let released = worker.released(full);
+    assert_eq!((released.state, released.turn.is_some()), (SessionState::Failed, true));
+    assert!(released.why.unwrap().contains("journal"));
+    assert_eq!(worker.run(other, "say on"), TurnOutcome::Completed);
+    worker.shut_down();
+    let (mut next, _) = Worker::start(&home, "");
+    next.open("fake", |spec| spec.id = full);
+    assert_eq!(next.run(full, "say back"), TurnOutcome::Completed);
+    let texts = next.texts(full);
+    assert!(texts.len() > 500 && texts.last().unwrap() == "back", "{}", texts.len());
+    let interrupted = next
+        .journal(full)
+        .iter()
+        .any(|event| matches!(event, Event::TurnEnded(ended) if ended.outcome == TurnOutcome::Interrupted));
+    assert!(interrupted, "no follower waits for a turn that nobody ends");
+    next.shut_down();
+}
+
+#[test]
+fn n8_a_sessions_settings_are_those_of_its_journal() {
+    let home = tempfile::tempdir().unwrap();
+    let (mut worker, _) = Worker::start(&home, "");
+    let session = worker.open("fake", |_| {});
+    worker.request(Action::Release { session, cause: Cause::Person });
+    worker.open("fake", |spec| (spec.id, spec.permission_mode) = (session, PermissionMode::Bypass));
+    worker.prompt(session, "permit ls");
+    worker.waiting(session, 1);
+    worker.shut_down();
 }
 
 #[test]
