@@ -86,7 +86,7 @@ pub(crate) fn bisect(file: &File, end: u64, seq: u64) -> io::Result<u64> {
         }
     }
     let mut place = low;
-    let mut lines = Lines::new(file, low..end);
+    let mut lines = Lines::peek(file, low..end);
     while let Some(found) = lines.next()? {
         if let Content::Record(prefix, _) = content(found.bytes)
             && prefix.seq >= seq
@@ -101,7 +101,7 @@ pub(crate) fn bisect(file: &File, end: u64, seq: u64) -> io::Result<u64> {
 /// The first sound record that begins after `from` and before `until`: where it ends, and its number.
 fn first_record(file: &File, from: u64, until: u64) -> io::Result<Option<(u64, u64)>> {
     let len = file.metadata()?.len();
-    let mut lines = Lines::new(file, from..len);
+    let mut lines = Lines::peek(file, from..len);
     // The first piece is the rest of a line that began before.
     if lines.next()?.is_none() {
         return Ok(None);

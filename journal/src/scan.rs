@@ -10,6 +10,9 @@ use crate::segment;
 /// How much is read at once.
 const BLOCK: usize = 256 * 1024;
 
+/// How much is read at once where only a few lines are wanted.
+const PEEK: usize = 8 * 1024;
+
 /// The whole lines of a part of a file, in order. What follows the last newline is not a line.
 #[derive(Debug)]
 pub(crate) struct Lines<'f> {
@@ -25,6 +28,8 @@ pub(crate) struct Lines<'f> {
     searched: usize,
     /// The line is over the limit: its beginning was thrown away.
     overlong: bool,
+    /// How much is read at once.
+    block: usize,
 }
 
 /// A line of a segment.
@@ -42,7 +47,12 @@ impl<'f> Lines<'f> {
     /// The lines between two offsets.
     pub(crate) fn new(file: &'f File, part: Range<u64>) -> Self {
         let Range { start: offset, end } = part;
-        Self { file, offset, end, buffer: Vec::new(), start: 0, searched: 0, overlong: false }
+        Self { file, offset, end, buffer: Vec::new(), start: 0, searched: 0, overlong: false, block: BLOCK }
+    }
+
+    /// The same, for somebody who needs only the first few.
+    pub(crate) fn peek(file: &'f File, part: Range<u64>) -> Self {
+        Self { block: PEEK, ..Self::new(file, part) }
     }
 
     /// The next line.
@@ -77,7 +87,7 @@ impl<'f> Lines<'f> {
         let at = self.offset + held as u64;
         // A long line doubles the block, so that it is not searched again and again.
         let left = usize::try_from(self.end.saturating_sub(at)).unwrap_or(usize::MAX);
-        self.buffer.resize(held + left.min(BLOCK.max(held)), 0);
+        self.buffer.resize(held + left.min(self.block.max(held)), 0);
         let read = segment::fill(self.file, &mut self.buffer[held..], at)?;
         self.buffer.truncate(held + read);
         Ok(read > 0)
