@@ -41,9 +41,10 @@ pub(crate) fn no_model_agent(prompt: &str, agents: &[AgentInfo], config_file: &s
     if agents.iter().any(|agent| agent.default && agent.name != shell) {
         return Vec::new();
     }
-    let first = prompt.split_whitespace().next().unwrap_or_default();
+    let begin: String = prompt.chars().take(40).collect();
+    let dots = if begin.len() < prompt.len() { "…" } else { "" };
     let mut lines = vec![format!(
-        "`{first}` is not a command here. No model agent is configured, so this ran as a shell command."
+        "`{begin}{dots}` ran as a shell command. No model agent is configured, so nobody else could take it."
     )];
     let found: Vec<&str> =
         agents.iter().filter(|a| a.found && a.name != shell).map(|a| a.name.as_str()).collect();

@@ -14,8 +14,12 @@ pub(crate) fn command_line() -> Result<Cli, Exit> {
         // Whoever closed our output does not want the help (G22).
         drop(error.print());
         let exit = exit_for(&error);
-        if error.kind() == ErrorKind::InvalidSubcommand {
-            help(&error);
+        match error.kind() {
+            ErrorKind::InvalidSubcommand => help(&error),
+            ErrorKind::UnknownArgument if is_unquoted_prompt(&error) => {
+                drop(writeln!(std::io::stderr(), "\n  tip: put the prompt in quotes: skep run 'make test'"));
+            }
+            _ => {}
         }
         exit
     })
@@ -28,6 +32,16 @@ fn exit_for(error: &clap::Error) -> Exit {
         ErrorKind::InvalidSubcommand => Exit::Failed,
         _ => Exit::Usage,
     }
+}
+
+/// Whether the word that is too much is part of a sentence or command, not an option.
+fn is_unquoted_prompt(error: &clap::Error) -> bool {
+    let prompted = std::env::args().skip(1).any(|word| matches!(word.as_str(), "run" | "bg" | "prompt"));
+    let word = matches!(
+        error.get(ContextKind::InvalidArg),
+        Some(ContextValue::String(word)) if !word.starts_with('-')
+    );
+    prompted && word
 }
 
 /// The help of the command whose subcommand is unknown.

@@ -182,7 +182,11 @@ mod tests {
     fn sessions_are_plain_columns_when_piped() {
         let mut evil = session("", "needs_you");
         evil.cwd = "/tmp/\u{1b}[31mx\n".into();
-        insta::assert_snapshot!(sessions(&[session("build", "running"), evil], now(), PLAIN), @r"");
+        insta::assert_snapshot!(sessions(&[session("build", "running"), evil], now(), PLAIN), @r"
+        ID        NAME   STATE      AGENT  AGE  DIRECTORY
+        1a2b3c4d  build  running    shell  5m   /work/a
+        1a2b3c4d  -      needs you  shell  5m   /tmp/x
+        ");
         insta::assert_snapshot!(sessions(&[], now(), PLAIN), @"no sessions");
     }
 
@@ -200,6 +204,9 @@ mod tests {
             "restarts": 5, "rapid_failures": 5, "backoff_level": 3, "capacity": 4, "sessions": [], "dir": "/",
         }))
         .unwrap();
-        insta::assert_snapshot!(workers(&[worker], now(), PLAIN), @r"");
+        insta::assert_snapshot!(workers(&[worker], now(), PLAIN), @r"
+        WORKER            STATE   PID  UP  SESSIONS  RESTARTS  WHY
+        remote-control-1  parked  -    -   0/4       5         exit status 78
+        ");
     }
 }
