@@ -78,7 +78,11 @@ impl Api {
     /// When the daemon does not answer.
     pub fn try_request(&self, method: &str, path: &str, body: Option<&[u8]>) -> Result<Response> {
         let mut stream = self.connect()?;
-        self.send(&mut stream, method, path, body, &["connection: close"])?;
+        match self.send(&mut stream, method, path, body, &["connection: close"]) {
+            // A server may refuse a request before it has read all of it.
+            Err(error) if error.kind() != ErrorKind::BrokenPipe => return Err(error),
+            _ => {}
+        }
         Response::read(&mut BufReader::new(stream))
     }
 

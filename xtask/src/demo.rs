@@ -82,7 +82,7 @@ fn watch(env: &TestEnv, updates: usize) -> Vec<(u64, serde_json::Value)> {
         let Some(event) = stream.next_event() else { break };
         count += usize::from(event.kind == "update");
         let record = event.record();
-        seen.push((event.id.unwrap_or_default(), record["data"].clone()));
+        seen.extend(event.id.map(|id| (id, record["data"].clone())));
     }
     seen
 }

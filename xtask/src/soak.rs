@@ -65,7 +65,7 @@ fn kill_somebody(random: &mut Random) -> Result<()> {
     let mut stream = env.api().stream("/sessions/s/events", None);
     let mut seen = Vec::new();
     for _ in 0..=random.below(400) {
-        seen.extend(stream.next_event());
+        seen.extend(stream.next_event().filter(|event| event.id.is_some()));
     }
     let session = env.wait_session("s", "the agent", |session| session["agent_process"].is_object());
     let victim = match random.below(3) {

@@ -44,9 +44,8 @@ fn a_woken_session_is_loaded_where_the_agent_can() {
 #[test]
 fn what_an_agent_may_not_write_is_survived_and_what_we_do_not_know_is_kept() {
     let env = TestEnv::new();
-    let _whole = run(&env, "noise\nunknown-update\nbad-update\nother-session\nsurrogate\nsay the end")
-        .ok()
-        .says("the end");
+    let _whole =
+        run(&env, "noise\nunknown-update\nbad-update\nother-session\nsay the end").ok().says("the end");
     let kept = |kind: &str| {
         env.events("s")
             .iter()
@@ -55,6 +54,13 @@ fn what_an_agent_may_not_write_is_survived_and_what_we_do_not_know_is_kept() {
     assert!(kept("hologram"), "an update that we do not know is in the journal as it came");
     let shown = env.skep(["logs", "s"]).run().ok();
     assert!(!shown.stdout.contains("who?"), "an update for a stranger is nobody's: {shown}");
+}
+
+#[test]
+fn a_lone_surrogate_that_javascript_may_write_spoils_nothing() {
+    let env = TestEnv::new();
+    let _whole = run(&env, "surrogate\nsay the end").ok().says("the end");
+    let _shown = env.skep(["logs", "s"]).run().ok().says("the end");
 }
 
 #[test]
@@ -71,7 +77,7 @@ fn outcomes_tell_apart_what_agents_mean() {
         ("silent", "suspect", 1),
         ("say no\nstop refusal", "refused", 1),
         ("error the model is gone", "failed", 1),
-        ("say x\nstop ran_out_of_coffee", "failed", 1),
+        ("say x\nstop ran_out_of_coffee", "suspect", 1),
     ] {
         let output = run(&env, script);
         let ended = turn_ended(&env);
@@ -125,7 +131,7 @@ fn an_agent_that_never_answers_initialize_fails_the_turn() {
         "[session]\nagent_start_timeout = \"1s\"\n[agents.mute]\ncommand = [{fake}, \"--hang\"]\n\
          [agents.dead]\ncommand = [{fake}, \"--exit\", \"7\"]\n[agents.absent]\ncommand = [\"/no/such/program\"]\n",
     ));
-    for (agent, why) in [("mute", "1"), ("dead", "7"), ("absent", "/no/such/program")] {
+    for (agent, why) in [("mute", "in time"), ("dead", "7"), ("absent", "/no/such/program")] {
         let output = env.skep(["run", "--agent", agent, "--name", agent, "say hi"]).run().exits(1);
         assert!(output.stderr.contains(why), "{agent}: {output}");
     }

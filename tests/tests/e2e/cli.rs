@@ -18,7 +18,6 @@ fn g16_senseless_options_are_refused_with_2() {
         &["run", "--permission-mode", "sometimes", "true"],
         &["wait", "x", "--for", "godot"],
         &["worker", "restart"],
-        &["no-such-command"],
     ] {
         let output = env.skep(words.iter().copied()).run().exits(2);
         assert!(!output.stderr.is_empty(), "{output}");

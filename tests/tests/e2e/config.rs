@@ -97,8 +97,13 @@ fn a_new_agent_is_known_after_a_reload() {
 #[test]
 fn environment_and_flags_win_over_the_file() {
     let env = TestEnv::new();
-    let _shown = env.skep(["config", "show"]).run().ok().says("max_open");
-    let other = env.root().join("other.sock");
-    let output = env.skep(["config", "path", "--json"]).env("SKEP_SOCKET", &other).run().ok();
-    assert!(output.stdout.contains("other.sock"), "{output}");
+    env.configure("[session]\ndefault_agent = \"fake\"\n");
+    let agent = |variable: &str| {
+        let shown = env.skep(["config", "show"]).env("SKEP_AGENT", variable).run().ok();
+        shown.stdout.lines().find(|line| line.starts_with("default_agent")).map(str::to_owned)
+    };
+    assert_eq!(agent("shell").as_deref(), Some("default_agent = \"shell\""));
+    let _from_the_file = env.skep(["config", "show"]).run().ok().says("default_agent = \"fake\"");
+    let _flag =
+        env.skep(["run", "--agent", "shell", "echo from the shell"]).run().ok().says("from the shell");
 }

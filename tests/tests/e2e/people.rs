@@ -11,6 +11,7 @@ fn attach_shows_recent_turns_follows_and_sends_typed_lines() {
     attach.shows("from-before");
     attach.type_text("echo typed-$((40 + 2))\r");
     attach.shows("typed-42");
+    env.wait_session("s", "the turn's end", |session| session["turn"].is_null());
     let _elsewhere = env.skep(["prompt", "s", "echo mirrored-$((3 * 3))"]).run().ok();
     attach.shows("mirrored-9");
     attach.type_text("\x03");

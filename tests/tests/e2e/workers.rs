@@ -104,7 +104,7 @@ fn p20_a_worker_that_floods_standard_error_is_kept_within_bounds() {
         with_worker(&format!("{QUICK}[logs]\nmax_bytes = \"1 MiB\"\nfiles = 3\n"), "flood 50000000\nexit 78");
     let worker = parked(&env);
     let id = worker["id"].as_str().unwrap();
-    let _kept = env.original(["worker", "logs", id]).run().ok().says("eeee");
+    let _kept = env.original(["worker", "logs", "--type", "process", id]).run().ok().says("eeee");
     let logs = env.state().join("logs");
     let kept: u64 = fs::read_dir(logs)
         .unwrap()
@@ -140,7 +140,8 @@ fn p07_a_missing_binary_is_the_workers_failure_and_never_the_daemons() {
 fn s10_a_workers_lines_reach_its_log_whole() {
     let env = with_worker(QUICK, "stderr one whole line\nbytes half a \nbytes line\nexit 78");
     let worker = parked(&env);
-    let log = env.original(["worker", "logs", worker["id"].as_str().unwrap()]).run().ok();
+    let log =
+        env.original(["worker", "logs", "--type", "process", worker["id"].as_str().unwrap()]).run().ok();
     assert!(log.stdout.contains("one whole line") && log.stdout.contains("half a line"), "{log}");
 }
 
