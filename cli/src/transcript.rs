@@ -1,5 +1,7 @@
 //! A session's records on the screen: as text for people, or each as its JSON line.
 
+use skep_common::event::Record;
+
 use crate::client::follow::Item;
 use crate::error::CliError;
 use crate::render::narrate::{Narrator, Piece, Tone};
@@ -33,6 +35,11 @@ impl Transcript {
         }
         let pieces = self.pieces(items);
         self.printer.print(&pieces)
+    }
+
+    /// Takes note of a record that is on the screen already.
+    pub(crate) fn note(&mut self, record: &Record) {
+        drop(self.narrator.describe(record));
     }
 
     /// The text that [`Transcript::show`] would write.

@@ -22,6 +22,9 @@ use super::{ClientError, Target};
 /// Within this time the daemon answers, or it does not: a close may take the agent's whole grace.
 const ANSWER_WITHIN: Duration = Duration::from_secs(120);
 
+/// Within this time a daemon says that it is well: it asks nobody for that.
+const HEALTH_WITHIN: Duration = Duration::from_secs(5);
+
 /// The largest answer that is not a stream.
 const MAX_ANSWER: usize = 256 * 1024 * 1024;
 
@@ -52,7 +55,12 @@ impl Client {
 
     /// Who serves there (Q4).
     pub(crate) async fn health(&self) -> Result<Health, ClientError> {
-        self.get("/health").await
+        match tokio::time::timeout(HEALTH_WITHIN, self.get("/health")).await {
+            Ok(health) => health,
+            Err(_) => Err(ClientError::Lost {
+                why: format!("no sign of health within {} s", HEALTH_WITHIN.as_secs()),
+            }),
+        }
     }
 
     /// GET.

@@ -181,7 +181,9 @@ impl<'a> Attached<'a> {
                 Item::Record(record, _) => {
                     ask |= self.record(record);
                     closed |= matches!(record.event, Event::SessionClosed(_));
-                    if !self.is_own_prompt(record) {
+                    if self.is_on_screen(record) {
+                        self.transcript.note(record);
+                    } else {
                         shown.push(item);
                     }
                 }
@@ -197,9 +199,13 @@ impl<'a> Attached<'a> {
         Ok(closed.then_some(Exit::Completed))
     }
 
-    /// What this person typed stands on the screen already.
-    fn is_own_prompt(&self, record: &Record) -> bool {
-        matches!(&record.event, Event::PromptQueued(queued) if self.own.contains(&queued.prompt))
+    /// What this person typed stands on the screen already, and a question is asked in full below.
+    fn is_on_screen(&self, record: &Record) -> bool {
+        match &record.event {
+            Event::PromptQueued(queued) => self.own.contains(&queued.prompt),
+            Event::State(changed) => changed.state == SessionState::NeedsYou && !self.read_only,
+            _ => false,
+        }
     }
 
     /// Keeps track; whether there is a new question.
@@ -279,7 +285,11 @@ impl<'a> Attached<'a> {
     async fn daemon(&self, rest: &str) -> Result<(), CliError> {
         let words = shell_words::split(rest).map_err(|error| CliError::usage(error.to_string()))?;
         let line = ["skep", "daemon"].into_iter().map(str::to_owned).chain(words);
-        let cli = Cli::try_parse_from(line).map_err(|error| CliError::usage(error.to_string()))?;
+        let cli = Cli::try_parse_from(line).map_err(|error| {
+            let text = error.to_string();
+            let first = text.lines().next().unwrap_or_default();
+            CliError::usage(first.strip_prefix("error: ").unwrap_or(first))
+        })?;
         match cli.command {
             Command::Daemon(args) if args.fits_inside() => {
                 Box::pin(super::daemon::run(self.ctx, args)).await.map(drop)

@@ -5,8 +5,9 @@ use std::collections::HashMap;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use skep_common::event::{Event, PermissionRequested, Record};
-use skep_common::session::{ContentBlock, TurnOutcome};
+use skep_common::event::{Event, PermissionRequested, PermissionResolved, Record};
+use skep_common::ids::PermissionId;
+use skep_common::session::{ContentBlock, DecidedBy, SessionState, TurnOutcome};
 
 use super::words;
 
@@ -43,6 +44,7 @@ pub(crate) enum Tone {
 pub(crate) struct Narrator {
     told: HashMap<String, String>,
     prompt: String,
+    asked: Vec<(PermissionId, String)>,
 }
 
 /// The parts of an ACP update that are shown; whatever an agent adds is not looked at.
@@ -128,8 +130,15 @@ impl Narrator {
                 words::cause(held.cause)
             )),
             Event::QueueReleased(released) => quiet(format!("queue released by {}", released.via)),
-            Event::PermissionRequested(request) => warn(permission(request)),
-            Event::PermissionResolved(resolved) => quiet(words::resolved(resolved)),
+            Event::PermissionRequested(request) => {
+                // Told when it turns out to be a person's: a mode or a rule may answer it at once.
+                self.asked.push((request.permission, permission(request)));
+                Vec::new()
+            }
+            Event::State(changed) if changed.state == SessionState::NeedsYou => {
+                self.asked.drain(..).flat_map(|(_, wish)| warn(wish)).collect()
+            }
+            Event::PermissionResolved(resolved) => self.resolved(resolved),
             Event::TurnEnded(end) => {
                 self.told.clear();
                 vec![Piece::Line(tone(end.outcome), words::turn_ended(end))]
@@ -150,6 +159,17 @@ impl Narrator {
             | Event::AgentStarted(_)
             | Event::State(_)
             | Event::Unknown { .. } => Vec::new(),
+        }
+    }
+
+    fn resolved(&mut self, resolved: &PermissionResolved) -> Vec<Piece> {
+        let asked = self.asked.iter().position(|(id, _)| *id == resolved.permission);
+        let wish = asked.map(|at| self.asked.remove(at).1);
+        match (wish, &resolved.by) {
+            // Whoever typed the command knows it.
+            (_, DecidedBy::OwnCommand) => Vec::new(),
+            (Some(wish), _) => quiet(format!("{wish}: {}", words::resolved(resolved))),
+            (None, _) => quiet(words::resolved(resolved)),
         }
     }
 
@@ -324,6 +344,35 @@ mod tests {
             assert_eq!(describe(&mut narrator, "update", update), []);
         }
         assert_eq!(describe(&mut narrator, "telepathy", "{}"), []);
+    }
+
+    #[test]
+    fn a_request_is_told_when_it_waits_for_a_person_or_with_its_answer() {
+        const ID: &str = "00000000-0000-4000-8000-000000000001";
+        let request = format!(
+            r#"{{"permission":"{ID}","prompt":"{ID}","tool_kind":"execute","title":"make","options":[],"tool_call":{{}}}}"#
+        );
+        let resolved = |by: &str| format!(r#"{{"permission":"{ID}","resolution":"allowed","by":{by}}}"#);
+        let mut narrator = Narrator::default();
+        let mut tell = |by: &str, waits: bool| {
+            let mut said = describe(&mut narrator, "permission_requested", &request);
+            if waits {
+                said.extend(describe(&mut narrator, "state", r#"{"state":"needs_you"}"#));
+            }
+            said.extend(describe(&mut narrator, "permission_resolved", &resolved(by)));
+            said
+        };
+        let line = |tone, text: &str| Piece::Line(tone, text.into());
+        assert_eq!(tell(r#"{"type":"own_command"}"#, false), []);
+        assert_eq!(
+            tell(r#"{"type":"mode","mode":"bypass"}"#, false),
+            [line(Tone::Quiet, "wants to run: make: allowed (by mode bypass)")]
+        );
+        let client = format!(r#"{{"type":"client","via":"cli","answer":"{ID}"}}"#);
+        assert_eq!(
+            tell(&client, true),
+            [line(Tone::Warn, "wants to run: make"), line(Tone::Quiet, "allowed (by cli)")]
+        );
     }
 
     #[test]
