@@ -45,6 +45,10 @@ async fn read(request: Request, limit: usize) -> Result<Bytes, Failure> {
 }
 
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Failure> {
+    // serde would take `[]` for a type whose every field has a default.
+    if !bytes.trim_ascii_start().starts_with(b"{") {
+        return Err(Failure::new(Code::InvalidRequest, "the body must be a JSON object"));
+    }
     let mut json = serde_json::Deserializer::from_slice(bytes);
     let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let path = error.path().to_string();

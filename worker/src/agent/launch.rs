@@ -124,7 +124,11 @@ impl Launch {
         let mut argv = vec![program.into_os_string()];
         argv.extend(preset.command.iter().skip(1).map(OsString::from));
         let shell = is_built_in_shell(settings, &spec.agent);
-        let log = |name: &str| LogSpec::new(origin.session_dir.join(name));
+        let log = |name: &str| LogSpec {
+            path: origin.session_dir.join(name),
+            max_bytes: settings.logs.max_bytes.as_u64(),
+            files: settings.logs.files,
+        };
         Ok(Self {
             agent: spec.agent.clone(),
             argv,
