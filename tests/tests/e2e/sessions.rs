@@ -169,9 +169,11 @@ fn a_full_pool_is_a_typed_refusal_and_a_place_that_was_freed_is_used() {
     let env = TestEnv::with_config(
         "[pool]\nmax_waiting = 0\n[pool.remote-control]\ncount = 1\nmax_workers = 1\ncapacity = 1\n",
     );
-    let _held = env.skep(["bg", "--name", "first", "--agent", "fake", "wait"]).run().ok();
+    let held = env.skep(["run", "--name", "first", "--agent", "fake", "say up\nwait"]).start();
+    held.wait_stdout("up");
     let _full = env.skep(["run", "--name", "second", "--agent", "fake", "say hi"]).run().exits(5);
     let _closed = env.skep(["close", "first"]).run().ok();
+    let _interrupted = held.finish().exits(1);
     let _placed = env.skep(["run", "--name", "second", "--agent", "fake", "say hi"]).run().ok().says("hi");
 }
 
