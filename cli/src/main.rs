@@ -58,11 +58,10 @@ fn main() -> ExitCode {
 fn run(cli: Cli) -> Outcome {
     let ctx = Context::new(&cli.globals)?;
     // The daemon settles its process before there is a runtime, and builds its own.
-    let command = match commands::daemon::run::foreground(cli.command) {
-        Ok(options) => return commands::daemon::run::run(&ctx, &options),
-        Err(command) => command,
-    };
-    block_on(&ctx, command)
+    if let Some(options) = commands::daemon::run::foreground(&cli.command) {
+        return commands::daemon::run::run(&ctx, &options);
+    }
+    block_on(&ctx, cli.command)
 }
 
 fn block_on(ctx: &Context, command: Command) -> Outcome {

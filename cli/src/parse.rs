@@ -54,7 +54,7 @@ fn help(error: &clap::Error) {
     };
     // The command is the last word before the unknown one that names a command with subcommands.
     let words: Vec<String> = std::env::args().skip(1).take_while(|word| *word != unknown).collect();
-    let parent = words.iter().filter(|word| !word.starts_with('-')).next_back();
+    let parent = words.iter().rfind(|word| !word.starts_with('-'));
     let named = parent.and_then(|name| root.find_subcommand(name)).filter(|found| found.has_subcommands());
     let mut command = named.cloned().unwrap_or(root);
     drop(write!(std::io::stderr(), "\n{}", command.render_help()));

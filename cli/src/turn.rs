@@ -12,8 +12,8 @@ use skep_common::session::TurnOutcome;
 use skep_config::notify::Occasion;
 use tokio::time::{Duration, sleep_until};
 
-use crate::client::Client;
 use crate::client::follow::{Follower, From, Item};
+use crate::client::{Change, Client};
 use crate::context::Context;
 use crate::error::{CliError, Outcome};
 use crate::exit::Exit;
@@ -26,6 +26,9 @@ use crate::{hints, notify, outcome, question};
 
 /// A request that a mode or a rule answers is answered within this time; only what is left is a person's.
 const GRACE: Duration = Duration::from_millis(200);
+
+/// A session that is to end with its turn is waited for this long.
+const CLOSES_WITHIN: Duration = Duration::from_secs(2);
 
 /// The built-in agent, whose prompts are shell commands.
 const SHELL: &str = "shell";
@@ -140,7 +143,7 @@ impl<'a> Watch<'a> {
         let mut next = Some(first);
         while let Some(item) = next {
             if let Item::Record(record, _) = &item {
-                end = end.or(self.record(record));
+                end = end.or_else(|| self.record(record));
             }
             match &item {
                 Item::Away => self.ctx.screen.say("the daemon went away; waiting for it to come back"),
@@ -290,9 +293,36 @@ impl<'a> Watch<'a> {
                     screen.say(one_line(&words::turn_ended(&turn)));
                 }
                 self.after(&turn).await;
+                if self.session.ephemeral {
+                    // How long the agent takes to go is not this command's outcome.
+                    drop(tokio::time::timeout(CLOSES_WITHIN, self.until_closed()).await);
+                }
                 Ok(outcome::exit_for(turn.outcome, turn.cause))
             }
         }
+    }
+
+    /// Waits until the daemon says that the session is closed, so that whoever comes next finds it so.
+    async fn until_closed(&mut self) -> Result<(), CliError> {
+        while let Some(item) = self.follower.next().await? {
+            if matches!(&item, Item::Record(record, _) if matches!(record.event, Event::SessionClosed(_))) {
+                break;
+            }
+        }
+        let client = self.follower.client().clone();
+        let session: SessionInfo = client.get(&format!("/sessions/{}", self.session.id)).await?;
+        if session.state.is_closed() {
+            return Ok(());
+        }
+        let mut feed = client.feed().await?;
+        while let Some(change) = feed.next().await? {
+            match change {
+                Change::Session(now) if now.id == session.id && now.state.is_closed() => break,
+                Change::Removed(id) if id == session.id => break,
+                Change::Session(_) | Change::Removed(_) => {}
+            }
+        }
+        Ok(())
     }
 
     /// What a person may want to know after the end: the bell, what is left, and that this was no model.

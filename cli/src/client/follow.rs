@@ -194,7 +194,7 @@ impl Follower {
             From::TailTurns(turns) => format!("tail_turns={turns}"),
         };
         if let (From::After(_), Some(epoch)) = (self.from, self.epoch) {
-            query.push_str(&format!("&epoch={epoch}"));
+            query = format!("{query}&epoch={epoch}");
         }
         let path = format!("/sessions/{}/events?{query}", self.session);
         self.stream = Some(self.client.download(&path, "text/event-stream").await?);

@@ -115,10 +115,10 @@ mod tests {
             messages in proptest::collection::vec(("[a-z]{0,6}", 0u64..1000, "[ -~äß🐝]{0,40}"), 0..8),
             size in 1usize..17,
         ) {
-            let mut stream = String::new();
-            for (event, id, data) in &messages {
-                stream.push_str(&format!("id: {id}\nevent: {event}\ndata: {data}\n\n: beat\n\n"));
-            }
+            let stream: String = messages
+                .iter()
+                .map(|(event, id, data)| format!("id: {id}\nevent: {event}\ndata: {data}\n\n: beat\n\n"))
+                .collect();
             let parts: Vec<&[u8]> = stream.as_bytes().chunks(size).collect();
             let wanted: Vec<Message> = messages
                 .iter()

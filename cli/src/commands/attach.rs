@@ -216,11 +216,11 @@ impl<'a> Attached<'a> {
                 self.busy = false;
                 self.waiting.clear();
             }
-            Event::PermissionRequested(request) => {
-                if !self.waiting.iter().any(|waiting| waiting.id == request.permission) {
-                    let wish = format!("{}: {}", verb(&request.tool_kind), request.title);
-                    self.waiting.push(Waiting { id: request.permission, wish });
-                }
+            Event::PermissionRequested(request)
+                if !self.waiting.iter().any(|waiting| waiting.id == request.permission) =>
+            {
+                let wish = format!("{}: {}", verb(&request.tool_kind), request.title);
+                self.waiting.push(Waiting { id: request.permission, wish });
             }
             Event::PermissionResolved(resolved) => self.waiting.retain(|w| w.id != resolved.permission),
             // The request is a person's when the session says that it waits for one.

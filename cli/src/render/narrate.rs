@@ -212,7 +212,7 @@ impl Narrator {
             if let Some(block) = part.content.as_ref().and_then(|block| block.text.as_deref()) {
                 text.push_str(block);
             } else if part.kind == "diff" {
-                text.push_str(&format!("changed {}\n", part.path.as_deref().unwrap_or("a file")));
+                text.extend(["changed ", part.path.as_deref().unwrap_or("a file"), "\n"]);
             }
         }
         let how = update.meta.as_ref().and_then(|meta| meta.skep.as_ref()?.output.as_deref());

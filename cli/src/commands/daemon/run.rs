@@ -47,14 +47,14 @@ pub(crate) struct DaemonRunArgs {
     detached: bool,
 }
 
-/// The options, if the command is to become the daemon; else the command.
-pub(crate) fn foreground(command: Command) -> Result<DaemonRunArgs, Command> {
+/// The options, if the command is to become the daemon.
+pub(crate) fn foreground(command: &Command) -> Option<DaemonRunArgs> {
     match command {
-        Command::Daemon(DaemonArgs { command: Some(DaemonCommand::Run(args)) }) => Ok(args),
+        Command::Daemon(DaemonArgs { command: Some(DaemonCommand::Run(args)) }) => Some(args.clone()),
         Command::Daemon(DaemonArgs { command: Some(DaemonCommand::Start(start)) }) if start.foreground => {
-            Ok(DaemonRunArgs { options: start.options, detached: false })
+            Some(DaemonRunArgs { options: start.options.clone(), detached: false })
         }
-        other => Err(other),
+        _ => None,
     }
 }
 
