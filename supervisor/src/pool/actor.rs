@@ -283,14 +283,15 @@ impl Actor {
                 (Origin::Configured, spec) => spec,
                 (Origin::Added, _) => self.plan.spec(id.clone(), &seat.kind, Origin::Added, &seat.added),
             };
-            let (reply, answer) = oneshot::channel();
-            let order = match spec {
-                Some(spec) => {
-                    let needs_process = changes.iter().any(|change| change.restarts(&seat.kind));
-                    Order::Apply(Box::new(spec), needs_process, reply)
-                }
-                None => Order::Ask(Ask::Retire(Cause::WorkerStopped), oneshot::channel().0),
+            let Some(spec) = spec else {
+                let retire = Order::Ask(Ask::Retire(Cause::WorkerStopped), oneshot::channel().0);
+                // A closed queue belongs to a worker that is gone already.
+                drop(seat.orders.send(retire).await);
+                continue;
             };
+            let needs_process = changes.iter().any(|change| change.restarts(&seat.kind));
+            let (reply, answer) = oneshot::channel();
+            let order = Order::Apply(Box::new(spec), needs_process, reply);
             // A driver takes its orders without waiting for its worker, so this is soon over.
             if seat.orders.send(order).await.is_ok() && answer.await.unwrap_or(false) {
                 restarted.push(id.clone());
