@@ -60,8 +60,9 @@ impl DelayPolicy {
         };
         let mut interval = self.first;
         for _ in 0..level {
-            interval = intervals.next_backoff().unwrap_or(self.cap);
-            if interval >= self.cap {
+            // What the crate returns is up to 1 ns longer at random, even without its jitter.
+            interval = intervals.current_interval;
+            if interval >= self.cap || intervals.next_backoff().is_none() {
                 break;
             }
         }
