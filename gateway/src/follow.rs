@@ -1,4 +1,4 @@
-//! Text that grows: log files, rotated under the reader, and the watch that tells of their growth.
+//! Text that grows: log files, rotated under the reader.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -13,58 +13,6 @@ const BLOCK: usize = 64 * 1024;
 
 /// Lines of a filtered log are not kept beyond this while they are unfinished.
 const LONGEST_LINE: usize = 1024 * 1024;
-
-/// Tells when a directory's files change.
-#[cfg(target_os = "linux")]
-#[derive(Debug)]
-pub(crate) struct DirectoryWatch {
-    inotify: tokio::io::unix::AsyncFd<std::os::fd::OwnedFd>,
-}
-
-#[cfg(target_os = "linux")]
-impl DirectoryWatch {
-    pub(crate) fn new(directory: &Path) -> io::Result<Self> {
-        use rustix::fs::inotify;
-
-        let fd = inotify::init(inotify::CreateFlags::NONBLOCK | inotify::CreateFlags::CLOEXEC)?;
-        let events = inotify::WatchFlags::MODIFY
-            | inotify::WatchFlags::CREATE
-            | inotify::WatchFlags::MOVED_TO
-            | inotify::WatchFlags::MOVED_FROM
-            | inotify::WatchFlags::DELETE_SELF;
-        inotify::add_watch(&fd, directory, events)?;
-        Ok(Self { inotify: tokio::io::unix::AsyncFd::register(fd)? })
-    }
-
-    /// Comes back when something has changed since the last call.
-    pub(crate) async fn changed(&self) -> io::Result<()> {
-        let mut events = [0_u8; 4096];
-        loop {
-            let mut ready = self.inotify.readable().await?;
-            let read = ready.try_io(|fd| Ok(rustix::io::read(fd, &mut events)?));
-            if let Ok(read) = read {
-                return read.map(drop);
-            }
-        }
-    }
-}
-
-/// Elsewhere there is no such event for a directory's files; growth is noticed within half a second.
-#[cfg(not(target_os = "linux"))]
-#[derive(Debug)]
-pub(crate) struct DirectoryWatch;
-
-#[cfg(not(target_os = "linux"))]
-impl DirectoryWatch {
-    pub(crate) fn new(_directory: &Path) -> io::Result<Self> {
-        Ok(Self)
-    }
-
-    pub(crate) async fn changed(&self) -> io::Result<()> {
-        tokio::time::sleep(std::time::Duration::from_millis(500)).await;
-        Ok(())
-    }
-}
 
 /// A log with its rotated files, read from the oldest byte on and across rotations.
 #[derive(Debug)]
@@ -270,14 +218,6 @@ mod tests {
         let shown: Vec<u8> =
             [&b"xa"[..], b"b\nno\n", b"ab"].iter().flat_map(|part| filter.push(part)).collect();
         assert_eq!(shown, b"xab\n");
-    }
-
-    #[tokio::test]
-    async fn growth_is_told_without_polling() {
-        let dir = tempfile::tempdir().unwrap();
-        let watch = DirectoryWatch::new(dir.path()).unwrap();
-        std::fs::write(dir.path().join("f"), "x").unwrap();
-        tokio::time::timeout(std::time::Duration::from_secs(10), watch.changed()).await.unwrap().unwrap();
     }
 
     proptest! {

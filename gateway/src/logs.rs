@@ -9,10 +9,11 @@ use skep_common::api::LogType;
 use skep_common::ids::{SessionId, WorkerId};
 use skep_common::session::Head;
 use skep_config::Paths;
+use skep_sys::watch::DirectoryWatch;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::follow::{DirectoryWatch, RotatedLog, Tail};
+use crate::follow::{RotatedLog, Tail};
 use crate::transcript::RenderedJournal;
 
 /// Whose log.
@@ -109,7 +110,7 @@ pub(crate) enum Growing {
     /// A log file.
     File {
         /// What is read.
-        log: RotatedLog,
+        log: Box<RotatedLog>,
         /// Tells of its growth.
         watch: Option<DirectoryWatch>,
     },
@@ -127,10 +128,10 @@ impl Growing {
     pub(crate) fn file(log: LogFile, follow: bool) -> io::Result<Self> {
         // The watch comes first, so that no growth falls between it and the first read.
         let watch = match log.path.parent() {
-            Some(parent) if follow => DirectoryWatch::new(parent).ok(),
+            Some(parent) if follow => Some(DirectoryWatch::new(parent)?),
             _ => None,
         };
-        Ok(Self::File { log: RotatedLog::open(log.path, log.needle)?, watch })
+        Ok(Self::File { log: Box::new(RotatedLog::open(log.path, log.needle)?), watch })
     }
 
     /// The next text; none at the end as it is now.
