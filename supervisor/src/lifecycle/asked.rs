@@ -22,7 +22,8 @@ pub(super) fn stop(state: &State, cause: Cause, ctx: &Ctx<'_>) -> Stepped {
         return terminate(state, run, ready, ladder, By::Asked(cause), next, cause);
     }
     match state.phase.clone() {
-        Phase::Stopping { run, ready, ladder: Ladder::StopTerm { .. }, by, next } => {
+        Phase::Stopping { run, ready, ladder: Ladder::StopTerm { .. }, next: before, .. } => {
+            let (by, next) = (By::Asked(cause), parked_or(before, next));
             let phase = Phase::Stopping { run, ready, ladder: Ladder::Killed, by, next };
             Ok((state.to(phase), vec![Effect::CancelTimer, Effect::Kill, Effect::Publish]))
         }
