@@ -1,6 +1,6 @@
 //! Effects of the lifecycle machine, performed.
 
-use std::error::Error;
+use std::error::Error as _;
 use std::ffi::OsString;
 
 use skep_common::session::Cause;

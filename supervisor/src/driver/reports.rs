@@ -4,7 +4,8 @@ use std::io::ErrorKind;
 use std::time::Duration;
 
 use skep_common::framing::Frame;
-use skep_common::protocol::{Command, ControllerHello, PROTOCOL_VERSION, Report, WorkerHello};
+use skep_common::ids::SessionId;
+use skep_common::protocol::{Action, Command, ControllerHello, PROTOCOL_VERSION, Report, WorkerHello};
 use skep_sys::capture::{Capture, PumpEnd, pump};
 use tokio::net::unix::pipe;
 use tokio::sync::oneshot;
@@ -58,8 +59,7 @@ impl Driver {
     }
 
     pub(super) fn command(&mut self, command: &Command) {
-        if let Command::Request { action: skep_common::protocol::Action::OpenSession { spec }, .. } = command
-        {
+        if let Command::Request { action: Action::OpenSession { spec }, .. } = command {
             let session = spec.id;
             self.hold(session);
         }
@@ -192,18 +192,20 @@ impl Driver {
         match &report {
             Report::Session(snapshot) => self.hold(snapshot.id),
             Report::Head { session, .. } => self.hold(*session),
-            Report::Released(snapshot) => {
-                if self.live.as_mut().is_some_and(|live| live.sessions.release(snapshot.id)) {
-                    self.show();
-                }
-            }
+            Report::Released(snapshot) => self.release(snapshot.id),
             _ => {}
         }
         self.tell(PoolEvent::Report { worker: self.spec.id.clone(), report });
     }
 
-    fn hold(&mut self, session: skep_common::ids::SessionId) {
+    fn hold(&mut self, session: SessionId) {
         if self.live.as_mut().is_some_and(|live| live.sessions.hold(session)) {
+            self.show();
+        }
+    }
+
+    fn release(&mut self, session: SessionId) {
+        if self.live.as_mut().is_some_and(|live| live.sessions.release(session)) {
             self.show();
         }
     }
