@@ -13,12 +13,17 @@ use std::time::Duration;
 use nix::fcntl::{Flock, FlockArg};
 use skep_common::api::Health;
 use skep_config::env;
+use skep_supervisor::instance::{DaemonFound, find_daemon};
 use skep_sys::daemonize::{Startup, await_startup};
+use skep_sys::process::ended;
 use skep_sys::spawn::{SpawnSpec, Stdio3, spawn};
 
 use crate::client::{Client, ClientError};
 use crate::context::Context;
 use crate::error::CliError;
+
+/// A daemon that breaks a connection is given this time to be dead.
+const DIES_WITHIN: Duration = Duration::from_secs(2);
 
 /// A daemon that is stopping is given this time before a new one is started in its place.
 const GONE_WITHIN: Duration = Duration::from_secs(45);
@@ -39,7 +44,10 @@ pub(crate) async fn start(ctx: &Context, options: &[OsString]) -> Result<(Client
     if let Some(found) = find(ctx).await? {
         return Ok(found);
     }
-    launch(ctx, options)?;
+    if let Err(error) = launch(ctx, options) {
+        // Somebody else, a service manager perhaps, may have been quicker.
+        return find(ctx).await?.ok_or(error);
+    }
     find(ctx).await?.ok_or_else(|| {
         CliError::unreachable("the daemon started and ended again").hint("`skep daemon logs` says more")
     })
@@ -55,13 +63,22 @@ async fn find(ctx: &Context) -> Result<Option<(Client, Health)>, CliError> {
         }
         Ok(health) => Ok(Some((client, health))),
         Err(ClientError::NotRunning { .. }) => Ok(None),
+        Err(error @ ClientError::Lost { .. }) => match find_daemon(&ctx.paths) {
+            // It may have been killed a moment ago.
+            DaemonFound::Running(file) => match tokio::time::timeout(DIES_WITHIN, ended(&file.process)).await
+            {
+                Ok(Ok(())) => Ok(None),
+                Ok(Err(_)) | Err(_) => Err(error.into()),
+            },
+            // Whoever listens there is no daemon of this directory; the new one will say so.
+            DaemonFound::None | DaemonFound::Stale(_) | DaemonFound::Invalid(_) => Ok(None),
+        },
         Err(error) => Err(error.into()),
     }
 }
 
 async fn wait_until_gone(health: &Health) -> Result<(), CliError> {
-    let ended = skep_sys::process::ended(&health.process);
-    match tokio::time::timeout(GONE_WITHIN, ended).await {
+    match tokio::time::timeout(GONE_WITHIN, ended(&health.process)).await {
         Ok(Ok(())) => Ok(()),
         Ok(Err(error)) => {
             Err(CliError::unreachable(format!("cannot wait for the daemon that is stopping: {error}")))

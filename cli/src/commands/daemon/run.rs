@@ -8,6 +8,7 @@
 //! Everything up to the log happens before there is a thread. `foreground` holds what happens while it serves.
 
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use clap::Args;
 use jiff::Timestamp;
@@ -27,6 +28,7 @@ use super::foreground::{Ending, Serving, Signals};
 use super::{DaemonArgs, DaemonCommand, DaemonOptions};
 use crate::autostart::executable;
 use crate::cli::Command;
+use crate::client::Target;
 use crate::commands::version::VERSION;
 use crate::context::Context;
 use crate::error::{CliError, Outcome};
@@ -94,7 +96,7 @@ pub(crate) fn run(ctx: &Context, args: &DaemonRunArgs) -> Outcome {
         Err(error) => return Err(refuse(readiness, CliError::failed(format!("cannot start: {error}")))),
     };
     let ending = runtime.block_on(serve(ctx, prepared, readiness));
-    runtime.shutdown_timeout(std::time::Duration::from_secs(1));
+    runtime.shutdown_timeout(Duration::from_secs(1));
     match ending? {
         Ending::Stop => Ok(Exit::Completed),
         Ending::Restart => Err(again()),
@@ -124,7 +126,7 @@ fn prepare(
     let paths = if ctx.explicit_socket { ctx.paths.clone() } else { ctx.paths.for_settings(&settings) };
     skep_sys::socket::private_directory(paths.state_dir())
         .map_err(|error| CliError::failed(format!("cannot use the state directory: {error}")))?;
-    let lock = DaemonLock::acquire(&paths).map_err(|error| match error {
+    let lock = acquire(&paths).map_err(|error| match error {
         LockError::Held { .. } => {
             CliError::new(Exit::Busy, error.to_string()).hint("`skep daemon status` shows it")
         }
@@ -148,6 +150,29 @@ fn prepare(
         epoch,
         args,
     })
+}
+
+/// Takes the daemon's lock. One that was killed a moment ago may still hold it: the lock goes when its process has been
+/// taken apart, which nothing announces. There is no runtime yet that could wait for it.
+fn acquire(paths: &Paths) -> Result<DaemonLock, LockError> {
+    let begun = Instant::now();
+    loop {
+        match DaemonLock::acquire(paths) {
+            Err(LockError::Held { .. }) if is_dying(paths, begun.elapsed()) => {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            result => return result,
+        }
+    }
+}
+
+/// Whether the holder of the lock may be a process that is on its way out: it has had no time yet, or nobody listens.
+fn is_dying(paths: &Paths, waited: Duration) -> bool {
+    if waited < Duration::from_millis(50) {
+        return true;
+    }
+    let socket = Target::find(paths, false);
+    waited < Duration::from_secs(2) && skep_sys::socket::connect_unix(socket.socket()).is_err()
 }
 
 /// Serves until somebody wants an end.
