@@ -120,7 +120,7 @@ impl Transcript {
             Event::AgentExited(exited) => self.line(&format!("agent ended: {}", exited.status), out),
             Event::Note(note) => self.line(&format!("{}: {}", note.level, note.text), out),
             Event::SessionClosed(closed) => {
-                self.line(&format!("session closed: {}", cause(closed.cause)), out)
+                self.line(&format!("session closed: {}", cause(closed.cause)), out);
             }
             Event::SessionOpened(_)
             | Event::WriterOpened(_)
@@ -230,7 +230,7 @@ impl Transcript {
         match self.controls {
             Controls::Keep => out.push_str(text),
             Controls::Strip => {
-                out.extend(text.chars().filter(|c| !c.is_control() || matches!(c, '\n' | '\t')))
+                out.extend(text.chars().filter(|c| !c.is_control() || matches!(c, '\n' | '\t')));
             }
         }
     }

@@ -59,7 +59,7 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Failure> {
             _ => Code::InvalidRequest,
         };
         let field = if path == "." { String::new() } else { format!("{path}: ") };
-        Failure::new(code, format!("{field}{}", one_line(&inner.to_string())))
+        Failure::new(code, one_line(&format!("{field}{inner}")))
     })?;
     json.end().map_err(|error| Failure::new(Code::InvalidRequest, one_line(&error.to_string())))?;
     Ok(value)
@@ -160,9 +160,9 @@ mod tests {
             (r#"{"cwd":"/","colour":1}"#, Code::InvalidRequest, "unknown field `colour`"),
             (r#"{"cwd":"/","cwd":"/"}"#, Code::InvalidRequest, "duplicate field `cwd`"),
             (r#"{"cwd":"/"} x"#, Code::InvalidRequest, "trailing characters"),
-            (r#"["/"]"#, Code::InvalidRequest, "invalid"),
+            (r#"["/"]"#, Code::InvalidRequest, "must be a JSON object"),
             ("{", Code::InvalidRequest, "EOF"),
-            ("\u{feff}{}", Code::InvalidRequest, "expected value"),
+            ("\u{feff}{}", Code::InvalidRequest, "must be a JSON object"),
         ];
         for (json, code, message) in cases {
             let (got, said) = refusal::<CreateSession>(json);

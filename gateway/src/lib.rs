@@ -20,3 +20,6 @@ mod stream;
 mod transcript;
 
 pub use server::{GatewayOptions, Limits, serve};
+
+#[cfg(test)]
+mod tests;

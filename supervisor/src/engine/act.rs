@@ -120,7 +120,7 @@ impl Core {
         let session = pending.session;
         match (pending.what, result) {
             (PendingWhat::Open, Reply::Error { error }) => {
-                self.open_failed(session, &pending.worker, &error, now)
+                self.open_failed(session, &pending.worker, &error, now);
             }
             (PendingWhat::Open, _) => self.opened(session, &pending.worker, now),
             (PendingWhat::Release, Reply::Error { .. }) => self.not_released(session, &pending.worker, now),

@@ -64,7 +64,7 @@ pub(crate) struct Summary {
 enum Done {
     Recovered(SessionId, Result<Box<SessionFile>, Unrecovered>),
     Deleted(SessionId, Result<(), ApiError>),
-    Grown(String, Result<WorkerInfo, ApiError>),
+    Grown(String, Box<Result<WorkerInfo, ApiError>>),
     Spec(WorkerId, Box<SessionFile>),
     Expired(Vec<SessionId>),
     PoolGone,
@@ -206,7 +206,7 @@ impl Actor {
         match done {
             Done::Recovered(id, result) => self.core.recovered(id, result, now),
             Done::Deleted(id, result) => self.core.deleted(id, result, now),
-            Done::Grown(kind, grown) => self.core.on_grown(&kind, grown, now),
+            Done::Grown(kind, grown) => self.core.on_grown(&kind, *grown, now),
             Done::Spec(worker, file) => self.core.spec_loaded(&worker, *file),
             Done::Expired(ids) => {
                 for id in ids {
@@ -291,7 +291,7 @@ impl Actor {
                 self.parts.tracker.spawn(async move {
                     let wanted = AddWorker { kind: Some(kind.clone()), ..AddWorker::default() };
                     let grown = workers.add(wanted).await;
-                    drop(report.send(Done::Grown(kind, grown)).await);
+                    drop(report.send(Done::Grown(kind, Box::new(grown))).await);
                 });
             }
             Effect::LoadSpec { snapshot, worker } => {

@@ -187,7 +187,7 @@ impl Core {
                 self.wait(id, Waiter::Remove { reply });
             }
             Place::Recovering | Place::Opening(_) | Place::Releasing(_) => {
-                self.wait(id, Waiter::Remove { reply })
+                self.wait(id, Waiter::Remove { reply });
             }
             Place::Waiting => {
                 self.waiting.retain(|other| *other != id);

@@ -117,7 +117,7 @@ pub(crate) fn recover(dir: &Path, spec: &SessionSpec, cause: Cause) -> Result<Bo
     if !dir.exists() {
         return Err(Unrecovered::NeverBegan);
     }
-    let recovered = match skep_journal::recover(dir, cause) {
+    let recovered = match recover_when_free(dir, cause) {
         Ok(recovered) => recovered,
         Err(RecoverError::Leased) => {
             return Err(Unrecovered::Failed(String::from("another process holds the session's journal")));
@@ -142,6 +142,18 @@ pub(crate) fn recover(dir: &Path, spec: &SessionSpec, cause: Cause) -> Result<Bo
     let file = SessionFile { spec: spec.clone(), snapshot: Some(snapshot) };
     persist(dir, &file);
     Ok(Box::new(file))
+}
+
+/// Recovers a journal, once its lease is free: after a crash of the daemon the former worker may still be on its way
+/// out, and a lock that another process holds announces nothing. On a blocking thread.
+fn recover_when_free(dir: &Path, cause: Cause) -> Result<skep_journal::Recovered, RecoverError> {
+    let begun = Instant::now();
+    loop {
+        match skep_journal::recover(dir, cause) {
+            Err(RecoverError::Leased) if begun.elapsed() < LEASE_WITHIN => std::thread::sleep(LEASE_PAUSE),
+            result => return result,
+        }
+    }
 }
 
 /// Writes the end of a session that nobody holds.

@@ -1,0 +1,61 @@
+//! Logs over HTTP.
+
+use http_body_util::BodyExt as _;
+use hyper::Method;
+use tokio::time::timeout;
+
+use super::bench::{Bench, SOON};
+
+async fn text(bench: &Bench, path: &str) -> (String, String) {
+    let response = bench.send(Method::GET, &format!("/api/v1{path}"), b"", &[]).await;
+    assert_eq!(response.status(), 200);
+    let log_type = response.headers()["x-skep-log-type"].to_str().unwrap().to_owned();
+    let body = timeout(SOON, response.into_body().collect()).await.unwrap().unwrap().to_bytes();
+    (log_type, String::from_utf8(body.to_vec()).unwrap())
+}
+
+#[tokio::test]
+async fn c5_a_session_without_other_logs_shows_its_transcript() {
+    let bench = Bench::start().await;
+    let id = bench.session("s").await;
+    bench.prompt("s", "3").await;
+    bench.until_seq(id, 8).await;
+    let (log_type, whole) = text(&bench, "/sessions/s/logs").await;
+    assert_eq!(log_type, "transcript");
+    assert_eq!(whole, "> 3\nline 0 é\nline 1 é\nline 2 é\n[turn completed]\n");
+    assert_eq!(text(&bench, "/sessions/s/logs?tail=2").await.1, "line 2 é\n[turn completed]\n");
+    std::fs::write(bench.engine.paths().session(&id).join("process.log"), "oops\n").unwrap();
+    assert_eq!(text(&bench, "/sessions/s/logs").await, (String::from("process"), String::from("oops\n")));
+    assert_eq!(text(&bench, "/sessions/s/logs?type=transcript&tail=1").await.1, "[turn completed]\n");
+    assert_eq!(text(&bench, "/sessions/s/logs?type=debug").await.1, "");
+    bench.end().await;
+}
+
+#[tokio::test]
+async fn a_followed_log_goes_on_across_its_rotation_and_ends_with_the_daemon() {
+    let bench = Bench::start().await;
+    let logs = bench.engine.paths().logs();
+    std::fs::create_dir_all(&logs).unwrap();
+    let path = logs.join("w1.log");
+    std::fs::write(&path, "1\n2\n3\n").unwrap();
+    let response =
+        bench.send(Method::GET, "/api/v1/workers/w1/logs?type=process&tail=1&follow=true", b"", &[]).await;
+    let mut body = response.into_body();
+    let mut seen = String::new();
+    let mut until = async |wanted: &str| {
+        while seen != wanted {
+            let frame = timeout(SOON, body.frame()).await.expect("the log goes on").unwrap().unwrap();
+            seen.push_str(std::str::from_utf8(&frame.into_data().unwrap()).unwrap());
+        }
+    };
+    until("3\n").await;
+    let mut file = std::fs::OpenOptions::new().append(true).open(&path).unwrap();
+    std::io::Write::write_all(&mut file, b"4\n").unwrap();
+    until("3\n4\n").await;
+    std::fs::rename(&path, logs.join("w1.log.1")).unwrap();
+    std::fs::write(&path, "5\n").unwrap();
+    until("3\n4\n5\n").await;
+    bench.stop.cancel();
+    assert!(timeout(SOON, body.frame()).await.expect("the stream ends").is_none());
+    bench.end().await;
+}
