@@ -3,6 +3,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use skep_common::code::{ApiError, Code};
@@ -12,13 +13,20 @@ use skep_common::protocol::Reply;
 use skep_common::session::{Cause, DecidedBy, Head, Resolution, SessionFile, SessionSpec, SessionState};
 use skep_config::Paths;
 use skep_journal::{
-    Durability, JournalThread, Kept, Lease, Limits, Opener, Projection, RecoverError, Usage, head_on_disk,
+    Durability, JournalThread, Kept, Lease, Limits, Opener, Projection, RecoverError, Recovered, Usage,
+    head_on_disk,
 };
 use skep_sys::statefile;
 
 use super::act::session_closed;
 use super::core::{Act, Unrecovered};
 use crate::sessions::blank_snapshot;
+
+/// A former holder has this time to be gone: the default grace of a stop, and some.
+const LEASE_WITHIN: Duration = Duration::from_secs(35);
+
+/// Between two looks at a lease that somebody holds.
+const LEASE_PAUSE: Duration = Duration::from_millis(10);
 
 /// A session found at start.
 #[derive(Debug)]
@@ -146,7 +154,7 @@ pub(crate) fn recover(dir: &Path, spec: &SessionSpec, cause: Cause) -> Result<Bo
 
 /// Recovers a journal, once its lease is free: after a crash of the daemon the former worker may still be on its way
 /// out, and a lock that another process holds announces nothing. On a blocking thread.
-fn recover_when_free(dir: &Path, cause: Cause) -> Result<skep_journal::Recovered, RecoverError> {
+fn recover_when_free(dir: &Path, cause: Cause) -> Result<Recovered, RecoverError> {
     let begun = Instant::now();
     loop {
         match skep_journal::recover(dir, cause) {
