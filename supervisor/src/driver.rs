@@ -30,6 +30,7 @@ use skep_sys::capture::{Capture, LogSpec, LogWriter};
 use skep_sys::exit::ExitCause;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::task::TaskTracker;
+use uuid::Uuid;
 
 use crate::clock::Clock;
 use crate::lifecycle::{self, Ctx, Event, Illegal, Moment, Phase, State};
@@ -37,7 +38,7 @@ use crate::limiter::Limiter;
 use crate::pool::{Directory, PoolEvent};
 use crate::saver::Saver;
 use crate::spec::{Common, Origin, Spec};
-use crate::worker_file::{Added, WorkerFile};
+use crate::worker_file::{Added, RunFile, WorkerFile};
 
 use outbox::Outbox;
 use process::Live;
@@ -106,6 +107,13 @@ enum Ending {
     Remove,
 }
 
+/// Whether the run file says that there may be a process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Intent {
+    Absent,
+    Written,
+}
+
 /// What a person last decided.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Wish {
@@ -121,6 +129,8 @@ pub(crate) struct Driver {
     shared: Arc<Shared>,
     /// Where stderr goes: one log for all processes of the worker.
     log: Capture,
+    run: RunFile,
+    intent: Intent,
     state: State,
     timer: Option<Moment>,
     /// When the spawn that the limiter put off is due.
@@ -167,11 +177,14 @@ impl Driver {
         let path = shared.paths.worker_log(&spec.id);
         let log =
             Capture::new(&shared.logs, LogSpec { path, max_bytes: limits.max_bytes, files: limits.files });
+        let run = RunFile { mark: Uuid::new_v4().to_string(), epoch: shared.common.epoch };
         let mut driver = Self {
             spec,
             added,
             shared,
             log,
+            run,
+            intent: Intent::Absent,
             state: State::new(),
             timer: None,
             spawn_at: None,

@@ -1,9 +1,9 @@
 //! A worker's state over restarts of the daemon: `workers/<id>.json`, and `workers/<id>.run` beside it.
 //!
 //! The state file holds what a person decided, the failures and the reason of a parking (promise 8); it is written
-//! durably by the [`crate::saver`]. The run file is the intent: it is written before a process is made and names the
-//! mark that the process will carry, so that the next supervisor finds it whatever happened in between. It needs no
-//! sync: after a power loss there is no process.
+//! durably by the [`crate::saver`]. The run file is the intent: it is written before the first process is made, removed when
+//! none is left, and names the mark that every process carries, so that the next supervisor finds them whatever happened
+//! in between. It needs no sync: after a power loss there is no process.
 
 use std::io;
 use std::path::{Path, PathBuf};

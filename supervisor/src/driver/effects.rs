@@ -2,14 +2,14 @@
 
 use std::error::Error as _;
 use std::ffi::OsString;
+use std::io;
 
 use skep_common::session::Cause;
 use skep_config::env::SKEP_WORKER;
 use skep_sys::spawn::{SpawnSpec, Stdio3, spawn};
-use uuid::Uuid;
 
-use super::Driver;
 use super::process::Live;
+use super::{Driver, Intent};
 use crate::lifecycle::{Effect, Event, Pace};
 use crate::worker_file::{RUN_MARK, RunFile};
 
@@ -59,14 +59,22 @@ impl Driver {
     }
 
     fn try_spawn(&mut self) -> Result<Live, String> {
-        let run = RunFile { mark: Uuid::new_v4().to_string(), epoch: self.shared.common.epoch };
-        run.write(&RunFile::path(&self.shared.paths, &self.spec.id))
-            .map_err(|error| format!("its intent cannot be written: {error}"))?;
-        let child = spawn(self.process_spec(&run.mark)).map_err(|error| match error.source() {
+        self.intend().map_err(|error| format!("its intent cannot be written: {error}"))?;
+        let child = spawn(self.process_spec(&self.run.mark)).map_err(|error| match error.source() {
             Some(source) => format!("{error}: {source}"),
             None => error.to_string(),
         })?;
-        Ok(Live::new(child, run.mark, &self.log, &self.shared.tracker))
+        Ok(Live::new(child, self.run.mark.clone(), &self.log, &self.shared.tracker))
+    }
+
+    /// Leaves word for the next supervisor before there is a process. All processes of a driver carry the same mark, of
+    /// which at most one tree lives, so a restart finds the intent written.
+    fn intend(&mut self) -> io::Result<()> {
+        if self.intent == Intent::Absent {
+            self.run.write(&RunFile::path(&self.shared.paths, &self.spec.id))?;
+            self.intent = Intent::Written;
+        }
+        Ok(())
     }
 
     fn process_spec(&self, mark: &str) -> SpawnSpec {

@@ -8,7 +8,7 @@ use skep_common::session::Cause;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-use super::{Driver, Ending, Order, answer};
+use super::{Driver, Ending, Intent, Order, answer};
 use crate::lifecycle::{By, Ended, Next};
 use crate::pool::PoolEvent;
 use crate::worker_file::RunFile;
@@ -90,7 +90,10 @@ impl Driver {
     }
 
     /// Without a process there is nothing that the next supervisor must look for.
-    pub(super) fn forget_run(&self) {
+    pub(super) fn forget_run(&mut self) {
+        if std::mem::replace(&mut self.intent, Intent::Absent) == Intent::Absent {
+            return;
+        }
         match std::fs::remove_file(RunFile::path(&self.shared.paths, &self.spec.id)) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                 tracing::warn!(worker.name = %self.spec.id, %error, "failed to remove an intent");
