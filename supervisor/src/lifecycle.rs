@@ -296,8 +296,11 @@ impl State {
             Phase::Starting(_) => WorkerState::Starting,
             Phase::Running { .. } => WorkerState::Running,
             Phase::Stopping { .. } => WorkerState::Stopping,
-            Phase::Sweeping { next: Next::Start | Next::Stop { .. }, .. } => WorkerState::Stopping,
-            Phase::Sweeping { next: Next::Park { .. }, .. } | Phase::Parked { .. } => WorkerState::Parked,
+            // Parked is what it is when its tree is gone and its last words are known.
+            Phase::Sweeping { next: Next::Start | Next::Stop { .. } | Next::Park { .. }, .. } => {
+                WorkerState::Stopping
+            }
+            Phase::Parked { .. } => WorkerState::Parked,
             Phase::Sweeping { next: Next::Restart { .. }, .. } | Phase::Backoff { .. } => {
                 WorkerState::Backoff
             }

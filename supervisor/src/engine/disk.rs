@@ -78,7 +78,16 @@ fn look_at(dir: &Path, id: SessionId) -> Option<Found> {
     };
     let head = head_on_disk(dir);
     match (file, head) {
-        (Some(file), Ok(head)) => Some(Found { unfinished: is_unfinished(&file, head), file }),
+        (Some(mut file), Ok(head)) => {
+            let unfinished = is_unfinished(&file, head);
+            // A client that comes back before the recovery has seen more than the cache knows (N2).
+            if unfinished {
+                let mut snapshot = snapshot_of(&file);
+                snapshot.head = head;
+                file.snapshot = Some(snapshot);
+            }
+            Some(Found { unfinished, file })
+        }
         (Some(file), Err(_)) => Some(Found { unfinished: true, file }),
         (None, _) => rebuild(dir, id).map(|file| Found { file, unfinished: true }),
     }

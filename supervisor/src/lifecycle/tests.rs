@@ -164,8 +164,9 @@ fn s5_exit_78_parks_at_once() {
     for ran in [secs(0), secs(3), secs(100)] {
         let mut worker = Worker::running(ALWAYS);
         worker.pass(ran).step(Event::Exited(code(78)));
-        assert_eq!(worker.state.shown(), WorkerState::Parked);
+        assert_eq!(worker.state.shown(), WorkerState::Stopping, "its tree may still be there");
         worker.step(Event::Swept);
+        assert_eq!(worker.state.shown(), WorkerState::Parked);
         assert!(worker.is_parked() && worker.spawns().is_none() && worker.timer.is_none());
         assert!(worker.state.why().unwrap().contains("78"));
     }

@@ -23,8 +23,13 @@ fn streaming(env: &TestEnv) -> (Vec<SentEvent>, Value) {
     (seen, session)
 }
 
-/// Asserts that the journal begins with all that was seen, has no gap, and that its last turn ended for `cause`.
+/// Asserts that a client that comes back misses nothing, that the journal begins with all that was seen, has no gap,
+/// and that its turn ended for one of the causes.
 fn nothing_is_lost(env: &TestEnv, seen: &[SentEvent], causes: &[&str]) {
+    // The client comes back at once, with its cursor.
+    let cursor = seen.last().and_then(|event| event.id).unwrap();
+    let rest = env.api().stream("/sessions/s/events", Some(cursor)).until("turn_ended");
+    assert_eq!(rest.iter().find_map(|event| event.id), Some(cursor + 1), "nothing lost, nothing twice");
     env.wait_session("s", "the turn's end", |session| session["turn"].is_null());
     let events = env.events("s");
     for (event, kept) in seen.iter().zip(&events) {

@@ -116,13 +116,15 @@ fn prepare(
     here: Result<String, CliError>,
 ) -> Result<Prepared, CliError> {
     let mut overrides = options.overrides(ctx)?;
-    let settings =
+    let mut settings =
         skep_config::load(&ctx.paths, &ctx.environment, &overrides).map_err(crate::settings::invalid)?;
     let dir = match overrides.dir.clone().or_else(|| settings.daemon.dir.clone()) {
         Some(dir) => dir,
         None => PathBuf::from(here?),
     };
+    // A reload must not take the directory for a change.
     overrides.dir = Some(dir.clone());
+    settings.daemon.dir = Some(dir.clone());
     let paths = if ctx.explicit_socket { ctx.paths.clone() } else { ctx.paths.for_settings(&settings) };
     skep_sys::socket::private_directory(paths.state_dir())
         .map_err(|error| CliError::failed(format!("cannot use the state directory: {error}")))?;
