@@ -57,7 +57,9 @@ pub async fn start(options: DaemonOptions) -> Result<Engine, StartError> {
         paths: paths.clone(),
         exe,
         epoch: facts.epoch,
-        launch: launch.clone(),
+        // The session named at the start is the engine's to open: a worker would open another of that name with each
+        // of its processes.
+        launch: LaunchOptions { name: None, ..launch.clone() },
         dir: facts.dir.clone(),
         environment: environment.clone(),
         tracker: tracker.clone(),

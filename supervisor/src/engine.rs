@@ -1,6 +1,6 @@
 //! The engine: the one handle that every front end calls (G11). Sessions on workers, and what clients do with them.
 //!
-//! An actor ([`actor`]) owns all state ([`core`], pure); [`Engine`] is its cloneable handle. Nothing is global: two
+//! An actor (`actor`) owns all state (`core`, pure); [`Engine`] is its cloneable handle. Nothing is global: two
 //! engines in one process do not know of each other (G8). Events of sessions do not pass through here: a journal's
 //! growth rings a bell ([`Engine::head`]), and readers read the file.
 //!

@@ -173,8 +173,9 @@ impl Bench {
 
     pub(super) async fn end(self) {
         self.stop.cancel();
-        timeout(SOON, self.engine.shutdown(Cause::DaemonStopped)).await.unwrap();
+        // A real pool's workers are gone, and their leases free, when it says so.
         self.ended.cancel();
+        timeout(SOON, self.engine.shutdown(Cause::DaemonStopped)).await.unwrap();
         self.tracker.close();
         timeout(SOON, self.tracker.wait()).await.expect("no task is left");
     }

@@ -71,6 +71,7 @@ enum Done {
 }
 
 /// The next thing that happens.
+#[expect(clippy::large_enum_variant, reason = "there is one at a time, on the stack")]
 enum Event {
     Call(Option<Call>),
     Pool(Option<PoolEvent>),
