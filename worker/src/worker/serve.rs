@@ -203,27 +203,32 @@ impl<'a> Worker<'a> {
         mut children: Signal,
     ) -> Cause {
         let mut ends: Option<(Cause, Instant)> = None;
-        let mut listening = true;
+        let (mut listening, mut terminated) = (true, false);
         loop {
             let event = tokio::select! {
                 biased;
                 () = self.deaf.cancelled(), if listening => Event::Deaf,
                 () = self.shared.tracker.wait(), if ends.is_some() => Event::Empty,
-                _ = terminate.recv() => Event::Terminate,
-                _ = children.recv() => Event::Children,
-                () = due(ends), if ends.is_some() => Event::Deadline,
+                // A shutdown says why; the SIGTERM that comes with it does not.
                 command = read(&self.shared.reports, &mut commands), if listening => {
                     Event::Command(command.map(Box::new))
                 }
+                _ = terminate.recv() => Event::Terminate,
+                _ = children.recv() => Event::Children,
+                () = due(ends), if ends.is_some() => Event::Deadline,
             };
             match event {
                 Event::Command(Some(command)) => match *command {
                     Command::Hello(hello) => self.welcome(hello),
                     Command::Request { id, action } => self.request(id, action, ends.is_some()),
-                    Command::Shutdown { cause } => ends = Some(self.stop(ends, cause)),
+                    Command::Shutdown { cause } => ends = ends.or_else(|| Some(self.stop(cause))),
                     Command::Unknown => tracing::warn!("a command of a newer supervisor"),
                 },
-                Event::Terminate => ends = Some(self.stop(ends, Cause::WorkerStopped)),
+                Event::Terminate if terminated => ends = Some(self.kill(ends, Cause::WorkerStopped)),
+                Event::Terminate => {
+                    terminated = true;
+                    ends = ends.or_else(|| Some(self.stop(Cause::WorkerStopped)));
+                }
                 Event::Command(None) | Event::Deaf => {
                     listening = false;
                     ends = Some(self.kill(ends, Cause::SupervisorGone));
@@ -242,11 +247,8 @@ impl<'a> Worker<'a> {
         }
     }
 
-    /// Ends gently; a second time: at once.
-    fn stop(&self, ends: Option<(Cause, Instant)>, cause: Cause) -> (Cause, Instant) {
-        if ends.is_some() {
-            return self.kill(ends, cause);
-        }
+    /// Ends gently. A second SIGTERM kills; a shutdown and the SIGTERM that comes with it are one request.
+    fn stop(&self, cause: Cause) -> (Cause, Instant) {
         self.halt.send_replace(Some(Halt::Gently(cause)));
         self.shared.tracker.close();
         (cause, Instant::now() + GRACE)

@@ -74,6 +74,11 @@ impl Fake {
                 None => self.answered(&message),
             }
         }
+        if words.contains(&"farewell") {
+            // Longer than a kill would wait.
+            std::thread::sleep(std::time::Duration::from_millis(300));
+            let _written = writeln!(std::io::stderr(), "goodbye");
+        }
     }
 
     #[expect(clippy::disallowed_methods, reason = "an agent that dies in its turn")]

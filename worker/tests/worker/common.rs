@@ -36,6 +36,7 @@ pub(crate) fn config(extra: &str) -> String {
         "[session]\ncancel_grace = \"300 ms\"\nstop_grace = \"300 ms\"\n{extra}\n\
          [agents.fake]\ncommand = [\"{HELPER}\", \"fake\"]\n\
          [agents.noload]\ncommand = [\"{HELPER}\", \"fake\", \"noload\"]\n\
+         [agents.farewell]\ncommand = [\"{HELPER}\", \"fake\", \"farewell\"]\neof_grace = \"5 s\"\n\
          [agents.broken]\ncommand = [\"{HELPER}\", \"fake\", \"broken\"]\n\
          [agents.missing]\ncommand = [\"/nonexistent/agent\"]\n"
     )

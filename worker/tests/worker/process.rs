@@ -190,6 +190,19 @@ fn p10_sigterm_is_graceful_too() {
 }
 
 #[test]
+fn s8_a_shutdown_and_the_sigterm_that_comes_with_it_are_one_request() {
+    let home = tempfile::tempdir().unwrap();
+    let (mut worker, hello) = Worker::start(&home, "");
+    let session = worker.open("farewell", |_| {});
+    worker.prompt(session, "say hi");
+    worker.send(&Command::Shutdown { cause: Cause::DaemonStopped });
+    skep_sys::signal::send(&hello.process, skep_sys::signal::Signal::SIGTERM).unwrap();
+    assert_eq!(worker.exit(), Some(0));
+    let log = home.path().join("sessions").join(session.to_string()).join("process.log");
+    assert_eq!(std::fs::read_to_string(log).unwrap(), "goodbye\n", "the agent had the time to end by itself");
+}
+
+#[test]
 fn n2_a_killed_workers_session_is_taken_up_by_the_next() {
     let home = tempfile::tempdir().unwrap();
     let (mut worker, hello) = Worker::start(&home, "");
