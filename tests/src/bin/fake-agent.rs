@@ -23,6 +23,7 @@
 //! | `exit CODE`, `crash` | ends in mid-turn (`crash`: by SIGKILL) |
 //! | `hang` | never answers, not even a cancel |
 //! | `wait` | answers only when it is cancelled |
+//! | `farewell PATH` | writes the file PATH when its input ends, if it is still alive then |
 //! | `ignore-term` | SIGTERM does nothing from here on |
 //! | `fork` | leaves a child in the same process group |
 //! | `double-fork` | leaves an orphan in a session of its own that ignores SIGTERM and holds no descriptor |
@@ -62,7 +63,7 @@ fn main() -> ExitCode {
     let (send, incoming) = channel();
     let deaf = has("--deaf");
     std::thread::spawn(move || read(&send, deaf));
-    Agent { incoming, loads: !has("--no-load"), prompts: BTreeMap::new() }.run()
+    Agent { incoming, loads: !has("--no-load"), prompts: BTreeMap::new(), farewell: None }.run()
 }
 
 /// SIGTERM ends the agent at once, unless the script said `ignore-term`.
@@ -115,6 +116,7 @@ struct Agent {
     incoming: Receiver<Value>,
     loads: bool,
     prompts: BTreeMap<String, u64>,
+    farewell: Option<String>,
 }
 
 impl Agent {
@@ -151,6 +153,11 @@ impl Agent {
                 }
                 _ => {}
             }
+        }
+        if let Some(path) = self.farewell {
+            // A last word that takes a moment, as saving one's state does.
+            std::thread::park_timeout(Duration::from_millis(100));
+            std::fs::write(path, "farewell").ok();
         }
         ExitCode::SUCCESS
     }
@@ -196,6 +203,7 @@ impl Agent {
             "crash" => die(Signal::SIGKILL),
             "hang" => forever(),
             "wait" => return self.wait_cancel(None),
+            "farewell" => self.farewell = Some(rest.to_owned()),
             "ignore-term" => STUBBORN.store(true, Ordering::SeqCst),
             "fork" => leave("sleep 1000 & exit 0"),
             "double-fork" => leave(

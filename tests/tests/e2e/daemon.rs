@@ -89,6 +89,16 @@ fn q7_stop_returns_when_the_process_is_gone() {
 }
 
 #[test]
+fn p10_a_stop_lets_agents_end_by_themselves_within_their_grace() {
+    let env = TestEnv::new();
+    let farewell = env.work().join("farewell");
+    let script = format!("farewell {}\nsay ready", farewell.display());
+    let _ready = env.skep(["run", "--agent", "fake", "--name", "polite", &script]).run().ok();
+    let _stopped = env.skep(["daemon", "stop"]).run().ok();
+    assert!(farewell.exists(), "the agent was killed before it could end");
+}
+
+#[test]
 fn s2_restart_gives_a_new_process_that_serves() {
     let env = TestEnv::new();
     env.start_daemon();

@@ -59,7 +59,7 @@ fn harness_terminal_is_one() {
 fn harness_terminal_can_hang_up() {
     let env = TestEnv::new();
     let mut terminal = Terminal::start(
-        env.program("sh".as_ref()).args(["-c", "trap 'exit 5' HUP; echo up; sleep 1000 & wait"]),
+        env.program("sh".as_ref()).args(["-c", "trap 'exit 5' HUP; echo up; while :; do read line; done"]),
     );
     terminal.shows("up");
     assert_eq!(terminal.hang_up(), 5);
