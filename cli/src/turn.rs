@@ -150,9 +150,11 @@ impl<'a> Watch<'a> {
                 Item::Gap { .. } | Item::Unreadable { .. } => shown.push(item),
                 Item::Record(record, _) => {
                     // The first line names the session already, and its question is asked below.
-                    let spoken = matches!(record.event, Event::PermissionRequested(_) | Event::TurnEnded(_));
+                    let spoken = matches!(record.event, Event::State(_) | Event::TurnEnded(_));
                     if self.ours && (self.ctx.screen.json() || !spoken) {
                         shown.push(item);
+                    } else {
+                        self.transcript.note(record);
                     }
                 }
             }
