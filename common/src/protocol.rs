@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::code::ApiError;
-use crate::ids::{AnswerId, PermissionId, Process, PromptId, RequestId, SessionId, SessionName, WorkerId};
+use crate::ids::{AnswerId, PermissionId, Process, PromptId, RequestId, SessionId, WorkerId};
 use crate::session::{
     Cause, Consent, ContentBlock, Head, PermissionMode, SessionSnapshot, SessionSpec, WhenBusy,
 };
@@ -58,7 +58,8 @@ pub struct ControllerHello {
     pub settings: WorkerSettings,
 }
 
-/// What a worker learns from its supervisor (S9).
+/// What a worker learns from its supervisor (S9). A session to open at once comes as the first
+/// [`Action::OpenSession`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct WorkerSettings {
     /// Its id.
@@ -75,9 +76,6 @@ pub struct WorkerSettings {
     pub permission_mode: PermissionMode,
     /// Whether its sessions are sandboxed.
     pub sandbox: bool,
-    /// The session to open at once, if any.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub open_session: Option<SessionName>,
     /// The state directory (journals are under `sessions/`).
     pub state_dir: String,
     /// The configuration file it reads agents and session settings from, already merged, as TOML.

@@ -1,6 +1,6 @@
 //! The pool: which workers there are, and the one handle to them.
 //!
-//! An actor (`actor`) owns the set of workers; each worker has a driver task of its own ([`crate::driver`]), which owns
+//! An actor (`actor`) owns the set of workers; each worker has a driver task of its own (`driver`), which owns
 //! its process, its state and its file. [`PoolHandle`] is all that others see: requests to it are answered by the driver
 //! concerned, commands go to the worker without passing the actor, and what workers do comes out as [`PoolEvent`]s.
 //!

@@ -4,7 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use skep_common::ids::{SessionName, WorkerId};
+use skep_common::ids::WorkerId;
 use skep_common::protocol::WorkerSettings;
 use skep_common::session::PermissionMode;
 use skep_config::Environment;
@@ -23,7 +23,6 @@ pub(crate) struct Spec {
     pub(crate) capacity: u32,
     pub(crate) permission_mode: PermissionMode,
     pub(crate) sandbox: bool,
-    pub(crate) open_session: Option<SessionName>,
     /// The merged configuration as TOML, one text for all workers.
     pub(crate) config: Arc<str>,
     pub(crate) policy: Policy,
@@ -59,7 +58,6 @@ impl Spec {
             capacity: self.capacity,
             permission_mode: self.permission_mode,
             sandbox: self.sandbox,
-            open_session: self.open_session.clone(),
             state_dir: common.state_dir.to_string_lossy().into_owned(),
             config: self.config.to_string(),
         }

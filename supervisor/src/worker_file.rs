@@ -19,7 +19,7 @@ use crate::clock::{Clock, Stamp};
 use crate::lifecycle::record::Record;
 
 /// The variable in a worker's environment that marks its processes. Agents do not get it: they carry their session's.
-pub(crate) const RUN_MARK: &str = "SKEP_WORKER_RUN";
+pub(crate) const RUN_MARK: &str = skep_config::env::SKEP_WORKER_RUN;
 
 /// What is kept of a worker.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -126,7 +126,6 @@ impl Plan {
                 .unwrap_or(self.settings.session.permission_mode),
             sandbox: launch.sandbox,
             // Opened by the engine, which knows whether it is open already.
-            open_session: None,
             config: Arc::clone(&self.config),
             policy: Policy::configured(of_kind.restart, &self.settings.restart),
         })

@@ -6,13 +6,12 @@ use std::os::fd::AsFd as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
 use skep_common::code::{ApiError, Code};
 use skep_common::ids::{RequestId, SessionId};
 use skep_common::protocol::{
     Action, Command, ControllerHello, HEARTBEAT, PROTOCOL_VERSION, Reply, WorkerHello, WorkerSettings,
 };
-use skep_common::session::{Cause, SessionKind, SessionSpec};
+use skep_common::session::{Cause, SessionSpec};
 use skep_config::Settings;
 use skep_journal::{JournalThread, Journals};
 use skep_sys::capture::LogWriter;
@@ -68,7 +67,6 @@ pub(super) async fn serve(args: WorkerArgs, identity: &Identity) -> io::Result<u
     let mut worker = Worker::new(args, identity, settings, hello.settings.clone(), journals)?;
     worker.open_reports(stdout);
     worker.welcome(hello);
-    worker.open_first();
     let why = worker.run(commands, terminate, children).await;
     worker.leave(journal, why).await;
     Ok(DONE)
@@ -178,22 +176,6 @@ impl<'a> Worker<'a> {
             process: self.identity.process.clone(),
             sessions: self.sessions.values().map(|session| session.latest.borrow().clone()).collect(),
         });
-    }
-
-    /// Opens the session that the worker was started with (S9).
-    fn open_first(&mut self) {
-        let Some(name) = self.settings.open_session.clone() else { return };
-        let spec = SessionSpec {
-            id: SessionId::random(),
-            name: Some(name),
-            agent: self.shared.settings.session.default_agent.clone(),
-            cwd: self.settings.dir.clone(),
-            permission_mode: self.settings.permission_mode,
-            kind: SessionKind::Daemon,
-            ephemeral: false,
-            created_at: Timestamp::now(),
-        };
-        self.start(spec, None, None);
     }
 
     async fn run<R: tokio::io::AsyncRead + Unpin>(

@@ -89,7 +89,6 @@ impl Worker {
             capacity: 4,
             permission_mode: PermissionMode::Ask,
             sandbox: false,
-            open_session: None,
             state_dir: self.home.to_str().unwrap().to_owned(),
             config: config(extra),
         };
