@@ -171,6 +171,12 @@ impl TestEnv {
         serde_json::from_slice(&fs::read(self.state().join("daemon.json")).ok()?).ok()
     }
 
+    /// The daemon's pid, if its file names one.
+    #[must_use]
+    pub fn find_daemon_pid(&self) -> Option<u32> {
+        self.find_daemon_file().map(|file| number(&file["process"]["pid"]))
+    }
+
     /// The daemon's pid.
     ///
     /// # Panics

@@ -65,19 +65,23 @@ fn pids() -> Vec<u32> {
 /// The processes whose parent is `parent`.
 #[must_use]
 pub fn children(parent: u32) -> Vec<u32> {
-    pids().into_iter().filter(|pid| stat(*pid).is_some_and(|stat| stat.parent == parent)).collect()
+    let tasks = fs::read_dir(format!("/proc/{parent}/task")).into_iter().flatten().flatten();
+    let lists = tasks.filter_map(|task| fs::read_to_string(task.path().join("children")).ok());
+    lists
+        .flat_map(|list| list.split_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<_>>())
+        .collect()
 }
 
 /// Whether the process runs (a zombie does not).
 #[must_use]
 pub fn is_running(pid: u32) -> bool {
-    stat(pid).is_some_and(|stat| stat.state != 'Z' && stat.state != 'X')
+    state(pid).is_some_and(|state| !matches!(state, 'Z' | 'X'))
 }
 
 /// Whether the process is a zombie.
 #[must_use]
 pub fn is_zombie(pid: u32) -> bool {
-    stat(pid).is_some_and(|stat| stat.state == 'Z')
+    state(pid) == Some('Z')
 }
 
 /// How many file descriptors the process holds.
@@ -116,15 +120,10 @@ pub fn field(text: &str, name: &str) -> Option<u64> {
     line.split_whitespace().nth(1)?.parse().ok()
 }
 
-struct Stat {
-    state: char,
-    parent: u32,
-}
-
-fn stat(pid: u32) -> Option<Stat> {
+/// The letter of the process's state.
+fn state(pid: u32) -> Option<char> {
     let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    let mut fields = text[text.rfind(')')? + 2..].split(' ');
-    Some(Stat { state: fields.next()?.chars().next()?, parent: fields.next()?.parse().ok()? })
+    text[text.rfind(')')? + 2..].chars().next()
 }
 
 /// The process's environment, as text.

@@ -9,7 +9,7 @@ mod streams;
 mod table;
 mod workers;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use clap::Args;
 
 use crate::run::{cargo, run, say};
@@ -46,13 +46,18 @@ impl Bench {
             ("capture", capture::measure),
         ];
         let mut table = Table::default();
+        let mut failed = Vec::new();
         for (name, measure) in groups {
             if self.only.as_ref().is_none_or(|only| name.contains(only.as_str())) {
                 say(&format!("measuring {name} …"));
-                measure(&mut table)?;
+                if let Err(error) = measure(&mut table) {
+                    say(&format!("FAILED {name}: {error:#}"));
+                    failed.push(name);
+                }
             }
         }
         table.print();
+        ensure!(failed.is_empty(), "could not measure {}", failed.join(", "));
         Ok(())
     }
 }

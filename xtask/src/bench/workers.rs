@@ -3,17 +3,20 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use nix::sys::signal::Signal;
 use skep_tests::env::{TestEnv, built, number};
 use skep_tests::procs;
-use skep_tests::wait::{SOON, wait_for, wait_up_to};
+use skep_tests::wait::{SOON, wait_for};
 
 use super::table::{Table, Unit, median, millis, since, wall_nanos};
 use crate::run::tool;
 
 const TRIES: usize = 60;
 const MANY: usize = 100;
+
+/// How often a figure's end is looked for; it must be small beside the figure.
+const LOOK: Duration = Duration::from_micros(500);
 
 pub(super) fn measure(table: &mut Table) -> Result<()> {
     replace(table)?;
@@ -90,12 +93,13 @@ fn start_and_stop(table: &mut Table) -> Result<()> {
             "[pool.background]\ncount = 99\nmax_workers = 200\n[restart]\nspawns_per_second = 10000\n";
         let env = TestEnv::with_config(config);
         let begun = Instant::now();
-        env.start_daemon();
-        wait_up_to(SOON, "100 workers", || {
-            let daemon = env.daemon_pid();
-            (procs::children(daemon).len() >= MANY).then_some(())
-        });
+        let start = env.skep(["daemon", "start"]).start();
+        while env.find_daemon_pid().is_none_or(|daemon| procs::children(daemon).len() < MANY) {
+            ensure!(begun.elapsed() < SOON, "100 workers do not start");
+            std::thread::park_timeout(LOOK);
+        }
         starts.push(millis(begun.elapsed()));
+        let _started = start.finish().ok();
         env.wait_workers("100 running workers", |workers| {
             workers.iter().filter(|worker| worker["state"] == "running").count() == MANY
         });
