@@ -6,5 +6,6 @@
 mod capture;
 mod daemonize;
 mod help;
+mod reuse;
 mod spawn;
 mod tree;
