@@ -139,6 +139,11 @@ fn shell() -> AgentPreset {
 
 /// This binary's path. After an upgrade in place the kernel calls the old file `… (deleted)`; the new one is meant.
 fn own_program() -> String {
+    static PATH: std::sync::LazyLock<String> = std::sync::LazyLock::new(look_for_own_program);
+    PATH.clone()
+}
+
+fn look_for_own_program() -> String {
     let path = std::env::current_exe().ok().and_then(|path| path.into_os_string().into_string().ok());
     let Some(mut path) = path else { return String::from("skep") };
     if let Some(replaced) = path.strip_suffix(" (deleted)") {

@@ -11,6 +11,7 @@
 pub mod acp;
 pub mod agent;
 pub mod consent;
+mod disk;
 pub mod report;
 mod session;
 pub mod shell_agent;

@@ -18,8 +18,7 @@ use skep_common::ids::{PermissionId, RequestId, SessionId, WorkerId};
 use skep_common::protocol::{Action, Reply};
 use skep_common::session::{AgentProcess, Cause, SessionSnapshot, SessionSpec, SessionState, TurnSummary};
 use skep_config::Settings;
-use skep_journal::{JournalError, Journals, Projection, Writer};
-use skep_sys::capture::LogWriter;
+use skep_journal::{JournalError, Projection, Writer};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -29,6 +28,7 @@ use tokio_util::task::TaskTracker;
 use crate::acp::message::Id;
 use crate::agent::acp::{Agent, FromAgent};
 use crate::consent::Requests;
+use crate::disk::Disk;
 use crate::report::Reports;
 use crate::turn::Turns;
 use crate::turn::outcome::Seen;
@@ -57,8 +57,7 @@ pub(crate) struct Shared {
     pub(crate) debug: bool,
     pub(crate) settings: Arc<Settings>,
     pub(crate) reports: Reports,
-    pub(crate) journals: Journals,
-    pub(crate) logs: LogWriter,
+    pub(crate) disk: Disk,
     pub(crate) tracker: TaskTracker,
 }
 

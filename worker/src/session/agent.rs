@@ -14,11 +14,18 @@ use crate::turn::outcome::{End, judge};
 impl Session {
     /// Starts the agent for the running turn.
     pub(super) fn start_agent(&mut self) {
+        let logs = match self.shared.disk.threads() {
+            Ok(threads) => &threads.logs,
+            Err(error) => {
+                self.unstartable = Some(format!("its output cannot be logged: {error}"));
+                return;
+            }
+        };
         let origin = Origin {
             settings: &self.shared.settings,
             worker: &self.shared.worker,
             session_dir: &self.dir,
-            logs: &self.shared.logs,
+            logs,
             debug: self.shared.debug,
         };
         match Launch::new(&self.spec, origin, self.agent_session.clone()) {

@@ -124,7 +124,11 @@ impl Opening {
                 return Err(ApiError::new(Code::Internal, "the session could not be opened"));
             }
         };
-        open_journal(&self.shared.journals, lease, exists, self.opener(), &self.spec)
+        let threads = self.shared.disk.threads().map_err(|error| {
+            tracing::error!(%error, "no thread for journals");
+            ApiError::new(Code::StorageFailed, "the system gives no thread for the session's journal")
+        })?;
+        open_journal(&threads.journals, lease, exists, self.opener(), &self.spec)
             .await
             .map_err(|error| self.storage(&error))
     }

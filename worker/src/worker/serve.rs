@@ -13,8 +13,6 @@ use skep_common::protocol::{
 };
 use skep_common::session::{Cause, SessionSpec};
 use skep_config::Settings;
-use skep_journal::{JournalThread, Journals};
-use skep_sys::capture::LogWriter;
 use skep_sys::{subreaper, tree};
 use tokio::net::unix::pipe;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -27,6 +25,7 @@ use super::WorkerArgs;
 use super::command::{Commands, session_of};
 use super::exit::{self, DONE, PERMANENT};
 use super::identity::Identity;
+use crate::disk::Disk;
 use crate::report::Reports;
 use crate::session::{Halt, Handle, Shared, not_held};
 
@@ -63,12 +62,11 @@ pub(super) async fn serve(args: WorkerArgs, identity: &Identity) -> io::Result<u
         Ok(settings) => settings,
         Err(error) => return Ok(refuse(&args, &format!("the settings are invalid: {error}"))),
     };
-    let (journal, journals) = JournalThread::start()?;
-    let mut worker = Worker::new(args, identity, settings, hello.settings.clone(), journals)?;
+    let mut worker = Worker::new(args, identity, settings, hello.settings.clone())?;
     worker.open_reports(stdout);
     worker.welcome(hello);
     let why = worker.run(commands, terminate, children).await;
-    worker.leave(journal, why).await;
+    worker.leave(why).await;
     Ok(DONE)
 }
 
@@ -109,7 +107,6 @@ impl<'a> Worker<'a> {
         identity: &'a Identity,
         settings: Settings,
         told: WorkerSettings,
-        journals: Journals,
     ) -> io::Result<Self> {
         let shared = Shared {
             worker: args.id.clone(),
@@ -118,8 +115,7 @@ impl<'a> Worker<'a> {
             debug: args.debug,
             settings: Arc::new(settings),
             reports: Reports::default(),
-            journals,
-            logs: LogWriter::start()?,
+            disk: Disk::default(),
             tracker: TaskTracker::new(),
         };
         Ok(Self {
@@ -145,11 +141,11 @@ impl<'a> Worker<'a> {
                 deaf.cancel();
             }
         });
-        let (reports, journals) = (self.shared.reports.clone(), self.shared.journals.clone());
+        let (reports, disk) = (self.shared.reports.clone(), self.shared.disk.clone());
         let beat = async move {
             loop {
                 tokio::time::sleep(HEARTBEAT).await;
-                reports.heartbeat(journals.oldest_wait_ms());
+                reports.heartbeat(disk.oldest_wait_ms());
             }
         };
         let stop = self.service_stop.clone();
@@ -162,9 +158,11 @@ impl<'a> Worker<'a> {
             return self.shared.reports.fenced(self.epoch);
         }
         self.epoch = hello.epoch;
-        match skep_config::parse(&hello.settings.config, "the supervisor's settings") {
-            Ok(settings) => self.shared.settings = Arc::new(settings),
-            Err(error) => tracing::error!(%error, "kept the old settings: the new ones are invalid"),
+        if hello.settings.config != self.settings.config {
+            match skep_config::parse(&hello.settings.config, "the supervisor's settings") {
+                Ok(settings) => self.shared.settings = Arc::new(settings),
+                Err(error) => tracing::error!(%error, "kept the old settings: the new ones are invalid"),
+            }
         }
         self.identity.learn(&hello.settings);
         self.settings = hello.settings;
@@ -296,7 +294,7 @@ impl<'a> Worker<'a> {
     }
 
     /// Says that this exit is wanted, lets the last reports and records out, and stops what is left.
-    async fn leave(self, journal: JournalThread, cause: Cause) {
+    async fn leave(self, cause: Cause) {
         let (state_dir, id) = (self.args.state_dir.clone(), self.args.id.clone());
         let reports = self.shared.reports.clone();
         self.service_stop.cancel();
@@ -304,13 +302,19 @@ impl<'a> Worker<'a> {
         if timeout(KILL_GRACE, tree::kill_orphans(&|_| false)).await.is_err() {
             tracing::error!("orphans of former sessions could not be killed");
         }
+        let disk = self.shared.disk.clone();
         drop(self.shared);
-        let written = tokio::task::spawn_blocking(move || {
+        if disk.started().is_none() {
+            // A worker that held no session has nothing to lose to a slow disk.
             exit::write(&state_dir, &id, DONE, &exit::why(cause));
-            drop(journal);
-        });
-        if timeout(KILL_GRACE, written).await.is_err() {
-            tracing::error!("the disk does not take the last records");
+        } else {
+            let written = tokio::task::spawn_blocking(move || {
+                exit::write(&state_dir, &id, DONE, &exit::why(cause));
+                disk.stop();
+            });
+            if timeout(KILL_GRACE, written).await.is_err() {
+                tracing::error!("the disk does not take the last records");
+            }
         }
         reports.close();
         self.service.close();
