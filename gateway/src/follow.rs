@@ -18,7 +18,10 @@ const LONGEST_LINE: usize = 1024 * 1024;
 #[derive(Debug)]
 pub(crate) struct RotatedLog {
     path: PathBuf,
+    /// What is read next, oldest first.
     files: VecDeque<Opened>,
+    /// The last file has successors: what it has still got is its end.
+    succeeded: bool,
     filter: Option<LineFilter>,
 }
 
@@ -45,13 +48,18 @@ impl RotatedLog {
     /// The log at `path`, and what was rotated out of it as `path.1` (the latest) and up. With `needle` only the lines
     /// that contain it.
     pub(crate) fn open(path: PathBuf, needle: Option<String>) -> io::Result<Self> {
-        let mut files = VecDeque::new();
-        for number in 1.. {
-            let Some(older) = Opened::open(&numbered(&path, number))? else { break };
-            files.push_front(older);
-        }
-        files.extend(Opened::open(&path)?);
-        Ok(Self { path, files, filter: needle.map(LineFilter::new) })
+        let files = newer_than(&path, None)?;
+        Ok(Self { path, files, succeeded: false, filter: needle.map(LineFilter::new) })
+    }
+
+    /// Where the log is.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Goes on with the log at `path` when what there is of this one was read.
+    pub(crate) fn continue_at(&mut self, path: PathBuf) {
+        self.path = path;
     }
 
     /// The next bytes; none at the end as it is now. Blocks on the disk.
@@ -67,9 +75,18 @@ impl RotatedLog {
             let mut block = vec![0; BLOCK];
             let read = current.file.read(&mut block)?;
             if read == 0 {
-                if self.files.len() == 1 && !self.has_successor()? {
-                    return Ok(None);
+                let identity = current.identity;
+                if self.files.len() == 1 && !self.succeeded {
+                    let newer = newer_than(&self.path, Some(identity))?;
+                    if newer.is_empty() {
+                        return Ok(None);
+                    }
+                    // It may have grown between the read and its end: it is asked once more.
+                    self.files.extend(newer);
+                    self.succeeded = true;
+                    continue;
                 }
+                self.succeeded = false;
                 self.files.pop_front();
                 continue;
             }
@@ -83,19 +100,30 @@ impl RotatedLog {
             }
         }
     }
+}
 
-    /// Whether the log was rotated since its file was opened: the path names another one now.
-    fn has_successor(&self) -> io::Result<bool> {
-        let Some(current) = self.files.front() else { return Ok(false) };
-        match std::fs::metadata(&self.path) {
-            Ok(now) => Ok((now.dev(), now.ino()) != current.identity),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-            Err(error) => Err(error),
+/// The files of the log at `path` that are newer than the one of this identity, oldest first; all of them if that one
+/// is not kept any more.
+fn newer_than(path: &Path, identity: Option<(u64, u64)>) -> io::Result<VecDeque<Opened>> {
+    let mut files: VecDeque<Opened> = VecDeque::new();
+    for number in 0.. {
+        match Opened::open(&numbered(path, number))? {
+            Some(file) if identity == Some(file.identity) => break,
+            // It was rotated between the two looks.
+            Some(file) if files.front().is_some_and(|newer| newer.identity == file.identity) => {}
+            Some(file) => files.push_front(file),
+            // In the middle of a rotation the newest file has no name yet.
+            None if number == 0 && identity.is_none() => {}
+            None => break,
         }
     }
+    Ok(files)
 }
 
 fn numbered(path: &Path, number: u32) -> PathBuf {
+    if number == 0 {
+        return path.to_owned();
+    }
     let mut name = path.as_os_str().to_owned();
     name.push(format!(".{number}"));
     PathBuf::from(name)
@@ -200,6 +228,37 @@ mod tests {
         std::fs::write(&path, "5\n").unwrap();
         assert_eq!(drain(&mut log), b"4\n5\n");
         assert_eq!(drain(&mut log), b"");
+    }
+
+    #[test]
+    fn p20_a_reader_that_slept_through_rotations_misses_nothing_that_is_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("w.log");
+        std::fs::write(&path, "1\n").unwrap();
+        let mut log = RotatedLog::open(path.clone(), None).unwrap();
+        assert_eq!(drain(&mut log), b"1\n");
+        for line in 2..=4 {
+            for number in (0..3).rev() {
+                std::fs::rename(numbered(&path, number), numbered(&path, number + 1)).ok();
+            }
+            std::fs::write(&path, format!("{line}\n")).unwrap();
+        }
+        assert_eq!(drain(&mut log), b"2\n3\n4\n");
+        assert_eq!(drain(&mut log), b"");
+    }
+
+    #[test]
+    fn c5_the_next_days_log_follows_when_this_ones_end_was_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let (today, tomorrow) = (dir.path().join("1.log"), dir.path().join("2.log"));
+        std::fs::write(&today, "1\n").unwrap();
+        let mut log = RotatedLog::open(today.clone(), None).unwrap();
+        assert_eq!(drain(&mut log), b"1\n");
+        std::fs::write(&today, "1\n2\n").unwrap();
+        log.continue_at(tomorrow.clone());
+        assert_eq!(drain(&mut log), b"2\n");
+        std::fs::write(&tomorrow, "3\n").unwrap();
+        assert_eq!(drain(&mut log), b"3\n");
     }
 
     #[test]

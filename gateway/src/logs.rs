@@ -32,6 +32,8 @@ pub(crate) enum Subject {
 pub(crate) struct LogFile {
     pub(crate) path: PathBuf,
     pub(crate) needle: Option<String>,
+    /// The directory in which each day has one, where the log goes on with the next day's file.
+    pub(crate) days: Option<PathBuf>,
 }
 
 /// Where logs are.
@@ -47,7 +49,11 @@ impl LogPlaces {
 
     /// The file of a log type; none for a transcript, which is the journal. It need not exist.
     pub(crate) fn file(&self, subject: &Subject, log_type: LogType) -> Option<LogFile> {
-        let whole = |path| Some(LogFile { path, needle: None });
+        let whole = |path| Some(LogFile { path, needle: None, days: None });
+        let dated = |kind, needle| {
+            let days = self.paths.logs();
+            newest(&days, kind).map(|path| LogFile { path, needle, days: Some(days) })
+        };
         let logs = self.paths.logs();
         match (log_type, subject) {
             (LogType::Telemetry, subject) => {
@@ -56,27 +62,16 @@ impl LogPlaces {
                     Subject::Worker(id) => Some(id.to_string()),
                     Subject::Session(id) => Some(id.to_string()),
                 };
-                Some(LogFile { path: self.telemetry()?, needle })
+                dated(Dated::Telemetry, needle)
             }
             (LogType::Process, Subject::Daemon) => whole(logs.join("daemon.log")),
             (LogType::Process, Subject::Worker(id)) => whole(self.paths.worker_log(id)),
             (LogType::Process, Subject::Session(id)) => whole(self.paths.session(id).join("process.log")),
-            (LogType::Debug, Subject::Daemon) => whole(logs.join("daemon.debug.log")),
+            (LogType::Debug, Subject::Daemon) => dated(Dated::Debug, None),
             (LogType::Debug, Subject::Worker(id)) => whole(logs.join(format!("{id}.debug.log"))),
             (LogType::Debug, Subject::Session(id)) => whole(self.paths.session(id).join("debug.log")),
             (LogType::Transcript | LogType::Auto, _) => None,
         }
-    }
-
-    /// The newest telemetry log: of the latest date, the file that was written last.
-    fn telemetry(&self) -> Option<PathBuf> {
-        let mut dates: Vec<PathBuf> =
-            entries(&self.paths.logs()).filter(|path| path.is_dir() && is_date(path)).collect();
-        dates.sort_unstable();
-        let written = |path: &PathBuf| path.metadata().and_then(|found| found.modified()).ok();
-        dates.iter().rev().find_map(|date| {
-            entries(date).filter(|path| path.extension().is_some_and(|e| e == "log")).max_by_key(written)
-        })
     }
 
     /// The type that is chosen when none is named: the first that has something to say, in C5's order.
@@ -93,6 +88,45 @@ impl LogPlaces {
                 Subject::Worker(_) | Subject::Daemon => LogType::Process,
             })
     }
+}
+
+/// The two logs that the daemon begins anew each day: `{workspace}.log` and `{workspace}.debug.log`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Dated {
+    Telemetry,
+    Debug,
+}
+
+/// The newest log of this kind: of the latest date that has one, the file that was written last.
+fn newest(logs: &Path, kind: Dated) -> Option<PathBuf> {
+    let written = |path: &PathBuf| path.metadata().and_then(|found| found.modified()).ok();
+    dates(logs)
+        .iter()
+        .rev()
+        .find_map(|date| entries(date).filter(|path| kind_of(path) == Some(kind)).max_by_key(written))
+}
+
+fn kind_of(path: &Path) -> Option<Dated> {
+    let name = path.file_name()?.to_str()?;
+    // A workspace may itself be called `x.debug`.
+    let beside = |workspace: &str| path.with_file_name(format!("{workspace}.log")).exists();
+    if name.strip_suffix(".debug.log").is_some_and(beside) {
+        return Some(Dated::Debug);
+    }
+    name.ends_with(".log").then_some(Dated::Telemetry)
+}
+
+/// The directories of all days, oldest first.
+fn dates(logs: &Path) -> Vec<PathBuf> {
+    let mut dates: Vec<PathBuf> = entries(logs).filter(|path| path.is_dir() && is_date(path)).collect();
+    dates.sort_unstable();
+    dates
+}
+
+/// Where a log goes on once a new day has begun: in a file of the same name. `None` as long as none has.
+fn next_day(logs: &Path, path: &Path) -> Option<PathBuf> {
+    let today = dates(logs).pop()?;
+    (path.parent()? < today.as_path()).then(|| today.join(path.file_name().unwrap_or_default()))
 }
 
 fn entries(directory: &Path) -> impl Iterator<Item = PathBuf> + use<> {
@@ -113,6 +147,8 @@ pub(crate) enum Growing {
         log: Box<RotatedLog>,
         /// Tells of its growth.
         watch: Option<DirectoryWatch>,
+        /// Where the days are, and what tells of a new one.
+        days: Option<(PathBuf, DirectoryWatch)>,
     },
     /// A session's transcript.
     Journal {
@@ -126,20 +162,24 @@ pub(crate) enum Growing {
 impl Growing {
     /// A log file, watched if it is to be followed.
     pub(crate) fn file(log: LogFile, follow: bool) -> io::Result<Self> {
-        // The watch comes first, so that no growth falls between it and the first read.
+        // The watches come first, so that no growth falls between them and the first read.
         let watch = match log.path.parent() {
             Some(parent) if follow => Some(DirectoryWatch::new(parent)?),
             _ => None,
         };
-        Ok(Self::File { log: Box::new(RotatedLog::open(log.path, log.needle)?), watch })
+        let days = match log.days {
+            Some(days) if follow => Some(DirectoryWatch::new(&days).map(|watch| (days, watch))?),
+            _ => None,
+        };
+        Ok(Self::File { log: Box::new(RotatedLog::open(log.path, log.needle)?), watch, days })
     }
 
     /// The next text; none at the end as it is now.
     async fn read(self) -> (Self, io::Result<Option<Bytes>>) {
         let reading = tokio::task::spawn_blocking(move || match self {
-            Self::File { mut log, watch } => {
-                let read = log.read();
-                (Self::File { log, watch }, read)
+            Self::File { mut log, mut watch, days } => {
+                let read = read_file(&mut log, &mut watch, days.as_ref().map(|(days, _)| days.as_path()));
+                (Self::File { log, watch, days }, read)
             }
             Self::Journal { mut rendered, mut head } => {
                 let now = *head.borrow_and_update();
@@ -153,10 +193,32 @@ impl Growing {
     /// Waits until there may be more; false if there never will.
     async fn grown(&mut self) -> bool {
         match self {
+            Self::File { watch: Some(watch), days: Some((_, new_day)), .. } => tokio::select! {
+                grown = watch.changed() => grown.is_ok(),
+                begun = new_day.changed() => begun.is_ok(),
+            },
             Self::File { watch: Some(watch), .. } => watch.changed().await.is_ok(),
             Self::File { watch: None, .. } => false,
             Self::Journal { head, .. } => head.changed().await.is_ok(),
         }
+    }
+}
+
+/// Reads on, if need be in the file of the day that has begun.
+fn read_file(
+    log: &mut RotatedLog,
+    watch: &mut Option<DirectoryWatch>,
+    days: Option<&Path>,
+) -> io::Result<Option<Bytes>> {
+    loop {
+        if let Some(bytes) = log.read()? {
+            return Ok(Some(bytes));
+        }
+        let Some(next) = days.and_then(|days| next_day(days, log.path())) else { return Ok(None) };
+        if let Some(today) = next.parent() {
+            *watch = Some(DirectoryWatch::new(today)?);
+        }
+        log.continue_at(next);
     }
 }
 
@@ -231,5 +293,24 @@ mod tests {
         assert_eq!(places.choose(&Subject::Daemon), LogType::Telemetry);
         let worker = Subject::Worker("remote-control-1".parse().unwrap());
         assert_eq!(places.choose(&worker), LogType::Process);
+    }
+
+    #[test]
+    fn c5_the_debug_log_of_a_day_is_not_its_telemetry() {
+        let home = tempfile::tempdir().unwrap();
+        let places = places(home.path());
+        let day = home.path().join("logs/2026-11-20");
+        std::fs::create_dir_all(&day).unwrap();
+        let path = |log_type| places.file(&Subject::Daemon, log_type).map(|log| log.path);
+        assert_eq!((path(LogType::Telemetry), path(LogType::Debug)), (None, None));
+        std::fs::write(day.join("repo.log"), "brief\n").unwrap();
+        std::fs::write(day.join("repo.debug.log"), "verbose\n").unwrap();
+        assert_eq!(path(LogType::Telemetry), Some(day.join("repo.log")));
+        assert_eq!(path(LogType::Debug), Some(day.join("repo.debug.log")));
+        let later = home.path().join("logs/2026-11-21");
+        std::fs::create_dir_all(&later).unwrap();
+        assert_eq!(path(LogType::Telemetry), Some(day.join("repo.log")), "nothing was written yet");
+        std::fs::write(later.join("x.debug.log"), "of a workspace with that name\n").unwrap();
+        assert_eq!(path(LogType::Telemetry), Some(later.join("x.debug.log")));
     }
 }

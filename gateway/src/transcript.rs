@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use skep_common::session::Head;
-use skep_common::transcript::{Controls, Transcript};
+use skep_common::transcript::Transcript;
 use skep_journal::{CursorError, Line, Reader};
 
 /// What is read at once.
@@ -16,9 +16,9 @@ pub(crate) struct RenderedJournal {
 }
 
 impl RenderedJournal {
-    /// Renders what `reader` reads. Control characters go: the text is for people and terminals.
+    /// Renders what `reader` reads.
     pub(crate) fn new(reader: Reader) -> Self {
-        Self { reader, transcript: Transcript::new(Controls::Strip) }
+        Self { reader, transcript: Transcript::default() }
     }
 
     /// The next text; none when all up to `head` was read. Blocks on the disk.
@@ -33,9 +33,9 @@ impl RenderedJournal {
                 match line {
                     Line::Record(record) => match record.decode() {
                         Ok(record) => self.transcript.push(&record, &mut text),
-                        Err(_) => self.transcript.push_corrupt(record.seq, &mut text),
+                        Err(_) => self.transcript.push_unreadable(&mut text),
                     },
-                    Line::Corrupt { seq } => self.transcript.push_corrupt(seq, &mut text),
+                    Line::Corrupt { .. } => self.transcript.push_unreadable(&mut text),
                 }
             }
             if !text.is_empty() {

@@ -22,11 +22,11 @@ async fn c5_a_session_without_other_logs_shows_its_transcript() {
     bench.until_seq(id, 8).await;
     let (log_type, whole) = text(&bench, "/sessions/s/logs").await;
     assert_eq!(log_type, "transcript");
-    assert_eq!(whole, "> 3\nline 0 é\nline 1 é\nline 2 é\n[turn completed]\n");
-    assert_eq!(text(&bench, "/sessions/s/logs?tail=2").await.1, "line 2 é\n[turn completed]\n");
+    assert_eq!(whole, "> 3\nline 0 é\nline 1 é\nline 2 é\n✓ completed\n");
+    assert_eq!(text(&bench, "/sessions/s/logs?tail=2").await.1, "line 2 é\n✓ completed\n");
     std::fs::write(bench.engine.paths().session(&id).join("process.log"), "oops\n").unwrap();
     assert_eq!(text(&bench, "/sessions/s/logs").await, (String::from("process"), String::from("oops\n")));
-    assert_eq!(text(&bench, "/sessions/s/logs?type=transcript&tail=1").await.1, "[turn completed]\n");
+    assert_eq!(text(&bench, "/sessions/s/logs?type=transcript&tail=1").await.1, "✓ completed\n");
     assert_eq!(text(&bench, "/sessions/s/logs?type=debug").await.1, "");
     bench.end().await;
 }
@@ -57,5 +57,31 @@ async fn a_followed_log_goes_on_across_its_rotation_and_ends_with_the_daemon() {
     until("3\n4\n5\n").await;
     bench.stop.cancel();
     assert!(timeout(SOON, body.frame()).await.expect("the stream ends").is_none());
+    bench.end().await;
+}
+
+#[tokio::test]
+async fn c5_a_followed_log_goes_on_with_the_next_day() {
+    let bench = Bench::start().await;
+    let logs = bench.engine.paths().logs();
+    let (old, new) = (logs.join("2026-11-20"), logs.join("2026-11-21"));
+    std::fs::create_dir_all(&old).unwrap();
+    std::fs::write(old.join("repo.log"), "23:59\n").unwrap();
+    let path = "/api/v1/daemon/logs?type=telemetry&tail=1&follow=true";
+    let mut body = bench.send(Method::GET, path, b"", &[]).await.into_body();
+    let mut seen = String::new();
+    let mut until = async |wanted: &str| {
+        while seen != wanted {
+            let frame = timeout(SOON, body.frame()).await.expect("the log goes on").unwrap().unwrap();
+            seen.push_str(std::str::from_utf8(&frame.into_data().unwrap()).unwrap());
+        }
+    };
+    until("23:59\n").await;
+    std::fs::create_dir(&new).unwrap();
+    std::fs::write(new.join("repo.log"), "00:00\n").unwrap();
+    until("23:59\n00:00\n").await;
+    let mut file = std::fs::OpenOptions::new().append(true).open(new.join("repo.log")).unwrap();
+    std::io::Write::write_all(&mut file, b"00:01\n").unwrap();
+    until("23:59\n00:00\n00:01\n").await;
     bench.end().await;
 }
