@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use clap::{Args, ValueEnum};
 use skep_common::framing::{Frame, LineSplitter};
+use skep_common::sanitise::{Colours, Filter, one_line};
 use tokio::sync::mpsc;
 use tokio_util::task::TaskTracker;
 
@@ -10,7 +11,6 @@ use crate::client::{Client, ClientError, Download};
 use crate::context::Context;
 use crate::error::Outcome;
 use crate::exit::Exit;
-use crate::render::sanitise::{Colours, Filter, one_line};
 
 /// A line over this is split: logs are written by processes that nobody trusts.
 const MAX_LINE: usize = 1024 * 1024;

@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 use skep_common::api::{CreateSession, PromptRequest, RunAccepted, RunRequest, SessionInfo};
 use skep_common::code::Code;
 use skep_common::ids::{PromptId, SessionId};
+use skep_common::sanitise::one_line;
 use skep_common::session::{Consent, ContentBlock, SessionKind, WhenBusy};
 
 use crate::arguments::{NewSession, refuse_unbuilt};
 use crate::client::Client;
 use crate::error::CliError;
-use crate::render::sanitise::one_line;
 use crate::render::short;
 
 /// So often a run is asked for again, with the same ids, when its worker went away before it answered.

@@ -1,10 +1,10 @@
 //! A session's records on the screen: as text for people, or each as its JSON line.
 
 use skep_common::event::Record;
+use skep_common::transcript::{Narrator, Piece};
 
 use crate::client::follow::Item;
 use crate::error::CliError;
-use crate::render::narrate::{Narrator, Piece, Tone};
 use crate::render::printer::{Printer, Scope};
 use crate::render::screen::Screen;
 
@@ -19,12 +19,12 @@ pub(crate) struct Transcript {
 impl Transcript {
     /// Everything that happens, on standard output.
     pub(crate) fn new(screen: Screen) -> Self {
-        Self { screen, narrator: Narrator::default(), printer: Printer::new(screen, Scope::Transcript, true) }
+        Self { screen, narrator: Narrator::default(), printer: Printer::new(screen, Scope::Transcript) }
     }
 
     /// The agent's output alone; with `actions`, what it does goes to standard error.
     pub(crate) fn output_only(screen: Screen, actions: bool) -> Self {
-        let printer = Printer::new(screen, Scope::OutputOnly, actions);
+        let printer = Printer::new(screen, Scope::OutputOnly { actions });
         Self { screen, narrator: Narrator::default(), printer }
     }
 
@@ -43,7 +43,7 @@ impl Transcript {
     }
 
     /// The text that [`Transcript::show`] would write.
-    pub(crate) fn render(&mut self, items: &[Item]) -> String {
+    pub(crate) fn render(&mut self, items: &[Item]) -> Result<String, CliError> {
         let pieces = self.pieces(items);
         self.printer.render(&pieces)
     }
@@ -58,14 +58,8 @@ impl Transcript {
         for item in items {
             match item {
                 Item::Record(record, _) => pieces.extend(self.narrator.describe(record)),
-                Item::Unreadable { .. } => {
-                    pieces
-                        .push(Piece::Line(Tone::Bad, String::from("an event cannot be read: it is damaged")));
-                }
-                Item::Gap { first_seq } => pieces.push(Piece::Line(
-                    Tone::Warn,
-                    format!("older events are not kept any more; the first one is {first_seq}"),
-                )),
+                Item::Unreadable { .. } => pieces.push(Piece::unreadable()),
+                Item::Gap { first_seq } => pieces.push(Piece::gap(*first_seq)),
                 Item::Away => {}
             }
         }

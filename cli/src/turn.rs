@@ -8,7 +8,9 @@ use skep_common::api::{AgentList, PromptAccepted, SessionInfo};
 use skep_common::code::Code;
 use skep_common::event::{Event, PermissionRequested, Record, TurnEnded};
 use skep_common::ids::PermissionId;
+use skep_common::sanitise::one_line;
 use skep_common::session::TurnOutcome;
+use skep_common::words;
 use skep_config::notify::Occasion;
 use tokio::time::{Duration, sleep_until};
 
@@ -17,9 +19,8 @@ use crate::client::{Change, Client};
 use crate::context::Context;
 use crate::error::{CliError, Outcome};
 use crate::exit::Exit;
-use crate::render::sanitise::one_line;
+use crate::render::short;
 use crate::render::table::label;
-use crate::render::{short, verb, words};
 use crate::terminal::{Asked, Lines, Signals};
 use crate::transcript::Transcript;
 use crate::{hints, notify, outcome, question};
@@ -205,15 +206,15 @@ impl<'a> Watch<'a> {
         let Some(request) = self.waiting.first() else { return Ok(None) };
         self.transcript.finish()?;
         notify::ring(self.ctx, Occasion::NeedsYou);
-        let wish = format!("{}: {}", verb(&request.tool_kind), one_line(&request.title));
+        let wish = words::wish(&request.tool_kind, &one_line(&request.title));
         let agent = one_line(&self.session.agent);
         if self.ctx.screen.can_ask() && !self.ctx.screen.json() {
             self.asked = Some(request.permission);
-            self.ctx.screen.ask(&format!("{agent} wants to {wish}\n      {} ", question::CHOICES));
+            self.ctx.screen.ask(&format!("{agent} {wish}\n      {} ", question::CHOICES));
             return Ok(None);
         }
         let id = short(request.permission);
-        self.ctx.screen.say(format!("session {} needs you: {agent} wants to {wish}", label(&self.session)));
+        self.ctx.screen.say(format!("session {} needs you: {agent} {wish}", label(&self.session)));
         self.ctx.screen.say_more(format!("answer:    skep allow {id}   or   skep deny {id}"));
         self.ctx.screen.say_more(self.way_back());
         Ok(Some(Exit::NeedsPerson))

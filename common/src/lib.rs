@@ -10,5 +10,7 @@ pub mod event;
 pub mod framing;
 pub mod ids;
 pub mod protocol;
+pub mod sanitise;
 pub mod session;
 pub mod transcript;
+pub mod words;

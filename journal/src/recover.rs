@@ -13,6 +13,7 @@ use skep_common::event::{
 };
 use skep_common::ids::{PermissionId, SessionId};
 use skep_common::session::{Cause, DecidedBy, Head, Resolution, SessionState, TurnOutcome};
+use skep_common::words;
 
 use crate::appender::{Appender, Layout, SEGMENT_BYTES};
 use crate::record::{self, EncodeError, MAX_LINE};
@@ -137,7 +138,7 @@ pub fn interruption(projection: &Projection, cause: Cause) -> Vec<Event> {
     }
     let rest = resting_state(projection);
     if rest != projection.state {
-        let why = (rest == SessionState::Interrupted).then(|| why(cause).to_owned());
+        let why = (rest == SessionState::Interrupted).then(|| words::cause(cause).to_owned());
         events.push(Event::State(StateChanged { state: rest, why }));
     }
     events
@@ -154,25 +155,6 @@ fn resting_state(projection: &Projection) -> SessionState {
         SessionState::Hibernated
     } else {
         state
-    }
-}
-
-fn why(cause: Cause) -> &'static str {
-    match cause {
-        Cause::Person => "stopped by a person",
-        Cause::Killed => "killed by a person",
-        Cause::AgentCrashed => "the agent process ended",
-        Cause::WorkerCrashed => "the worker process ended",
-        Cause::SupervisorGone => "the daemon went away",
-        Cause::DaemonStopped => "the daemon was stopped",
-        Cause::WorkerStopped => "the worker was stopped",
-        Cause::Parked => "the worker is parked",
-        Cause::TimedOut => "out of time",
-        Cause::Idle => "idle for too long",
-        Cause::Ephemeral => "its only turn is over",
-        Cause::Upgraded => "upgraded",
-        Cause::StorageFailed => "the disk failed",
-        Cause::Unknown | Cause::Other => "the cause is unknown",
     }
 }
 

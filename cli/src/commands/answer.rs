@@ -4,12 +4,13 @@ use clap::Args;
 use skep_common::api::{PermissionList, WaitingPermission};
 use skep_common::ids::SessionName;
 use skep_common::protocol::Decision;
+use skep_common::sanitise::one_line;
+use skep_common::words;
 
 use crate::context::Context;
 use crate::error::{CliError, Outcome};
 use crate::exit::Exit;
-use crate::render::sanitise::one_line;
-use crate::render::{short, verb};
+use crate::render::short;
 
 /// Allow what waits for you. Without a request, only if exactly one waits.
 #[derive(Debug, Clone, Args)]
@@ -93,7 +94,7 @@ fn describe(waiting: &WaitingPermission) -> String {
     let session = waiting.session_name.as_ref().map_or_else(|| short(waiting.session), ToString::to_string);
     format!(
         "{}: {} (session {session})",
-        verb(&waiting.permission.tool_kind),
+        words::verb(&waiting.permission.tool_kind),
         one_line(&waiting.permission.title)
     )
 }

@@ -10,7 +10,9 @@ use skep_common::api::SessionInfo;
 use skep_common::code::Code;
 use skep_common::event::{Event, Record};
 use skep_common::ids::{PermissionId, PromptId};
+use skep_common::sanitise::one_line;
 use skep_common::session::{Consent, SessionState};
+use skep_common::words;
 use skep_config::notify::Occasion;
 
 use crate::arguments::SessionRef;
@@ -21,9 +23,8 @@ use crate::context::Context;
 use crate::error::{CliError, Outcome};
 use crate::exit::Exit;
 use crate::register::register;
-use crate::render::sanitise::one_line;
 use crate::render::table::label;
-use crate::render::{verb, words};
+
 use crate::terminal::{Lines, Signals};
 use crate::transcript::Transcript;
 use crate::{notify, question, start};
@@ -115,7 +116,7 @@ impl<'a> Attached<'a> {
         let waiting = session
             .waiting
             .iter()
-            .map(|w| Waiting { id: w.id, wish: format!("{}: {}", verb(&w.tool_kind), w.title) })
+            .map(|w| Waiting { id: w.id, wish: words::wish(&w.tool_kind, &w.title) })
             .collect();
         Ok(Self {
             ctx,
@@ -219,7 +220,7 @@ impl<'a> Attached<'a> {
             Event::PermissionRequested(request)
                 if !self.waiting.iter().any(|waiting| waiting.id == request.permission) =>
             {
-                let wish = format!("{}: {}", verb(&request.tool_kind), request.title);
+                let wish = words::wish(&request.tool_kind, &request.title);
                 self.waiting.push(Waiting { id: request.permission, wish });
             }
             Event::PermissionResolved(resolved) => self.waiting.retain(|w| w.id != resolved.permission),
@@ -238,7 +239,7 @@ impl<'a> Attached<'a> {
         {
             let agent = one_line(&self.session.agent);
             self.ctx.screen.ask(&format!(
-                "{agent} wants to {}\n      {} ",
+                "{agent} {}\n      {} ",
                 one_line(&waiting.wish),
                 question::CHOICES
             ));

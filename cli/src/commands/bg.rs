@@ -3,13 +3,13 @@
 use clap::Args;
 use skep_common::api::RunAccepted;
 use skep_common::session::{Consent, SessionKind};
+use skep_common::words;
 
 use crate::arguments::NewSession;
 use crate::context::Context;
 use crate::error::Outcome;
 use crate::exit::Exit;
 use crate::render::table::label;
-use crate::render::words;
 use crate::{autostart, prompt_input, start};
 
 /// Run a prompt in the background.

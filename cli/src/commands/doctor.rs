@@ -7,13 +7,13 @@ use std::os::unix::fs::MetadataExt as _;
 use anstyle::{AnsiColor, Style};
 use clap::Args;
 use serde::Serialize;
+use skep_common::sanitise::one_line;
 use skep_config::Settings;
 use skep_supervisor::instance::{DaemonFound, Token, TokenError, find_daemon};
 
 use crate::context::Context;
 use crate::error::{CliError, Outcome};
 use crate::exit::Exit;
-use crate::render::sanitise::one_line;
 use crate::settings;
 
 /// Check this installation: files, permissions, the daemon, leftovers, the configuration, the agents.

@@ -71,7 +71,7 @@ async fn past(
                     tail.push(&format!("{}\n", json.get()));
                 }
             }
-            Some(tail) => tail.push(&transcript.render(&items(&page))),
+            Some(tail) => tail.push(&transcript.render(&items(&page))?),
             None => transcript.show(&items(&page))?,
         }
         if page.next <= after {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use skep_common::api::SessionInfo;
 use skep_common::session::SessionState;
+use skep_common::words;
 
 use crate::arguments::{SessionRef, seconds};
 use crate::client::{Change, Client};
@@ -13,7 +14,6 @@ use crate::error::{CliError, Outcome};
 use crate::exit::Exit;
 use crate::outcome::exit_for_last;
 use crate::render::table::label;
-use crate::render::words;
 
 /// Block until a session is done, or needs you.
 ///

@@ -3,6 +3,7 @@
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
 use skep_common::api::{WorkerInfo, WorkerList};
+use skep_common::words;
 
 use crate::arguments::WorkerRef;
 use crate::client::Client;
@@ -10,7 +11,7 @@ use crate::context::Context;
 use crate::error::{CliError, Outcome};
 use crate::exit::Exit;
 use crate::log_stream::{self, LogArgs};
-use crate::render::{table, words};
+use crate::render::table;
 
 /// Look at workers, and restart, park or unpark them.
 #[derive(Debug, Clone, Args)]

@@ -1,22 +1,23 @@
-//! Puts pieces on the screen: which stream, which colour, where a new line begins.
+//! Puts pieces on the screen: which stream, which colour.
 //!
-//! Owner of the place of the cursor and of the filter through which an agent's output passes. When standard output
-//! is not a terminal, an agent's output leaves byte for byte.
-
-use std::io::{self, Write as _};
+//! What a piece says and where it stands is the transcript's business. When standard output is not a terminal, an
+//! agent's output leaves byte for byte.
 
 use anstyle::{AnsiColor, Style};
+use skep_common::sanitise::{Colours, Filter};
+use skep_common::transcript::{Ink, Layout, Look, Piece, Tone};
 
-use super::narrate::{Piece, Tone};
-use super::sanitise::{Colours, Filter, one_line};
-use super::screen::Screen;
+use super::screen::{Screen, Stream};
 use crate::error::CliError;
 
 /// What is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Scope {
     /// The agent's output alone; what else happens goes to standard error, if a person wants to know.
-    OutputOnly,
+    OutputOnly {
+        /// Show what the agent does even when not verbose.
+        actions: bool,
+    },
     /// Everything, prompts included, on standard output.
     Transcript,
 }
@@ -26,164 +27,140 @@ pub(crate) enum Scope {
 pub(crate) struct Printer {
     screen: Screen,
     scope: Scope,
-    /// Show what the agent does even when not verbose.
-    actions: bool,
+    out: Sheet,
+    beside: Sheet,
+}
+
+/// A stream, and where its text stands.
+#[derive(Debug)]
+struct Sheet {
+    layout: Layout,
+    ink: StreamInk,
+}
+
+/// Colours and filters text for a stream.
+#[derive(Debug)]
+struct StreamInk {
+    stream: Stream,
     filter: Option<Filter>,
-    mid_line: bool,
-    in_thought: bool,
 }
 
 impl Printer {
     /// A printer at the beginning of a line.
-    pub(crate) const fn new(screen: Screen, scope: Scope, actions: bool) -> Self {
-        let colours = if screen.out.colour { Colours::Keep } else { Colours::Drop };
-        let filter = if screen.out.terminal { Some(Filter::new(colours)) } else { None };
-        Self { screen, scope, actions, filter, mid_line: false, in_thought: false }
+    pub(crate) fn new(screen: Screen, scope: Scope) -> Self {
+        Self { screen, scope, out: Sheet::new(screen.out), beside: Sheet::new(screen.err) }
     }
 
     /// Shows pieces and flushes.
     pub(crate) fn print(&mut self, pieces: &[Piece]) -> Result<(), CliError> {
-        let out = self.render(pieces);
+        let out = self.render(pieces)?;
         self.write(&out)
     }
 
     /// What is to be written to standard output for these pieces.
-    pub(crate) fn render(&mut self, pieces: &[Piece]) -> String {
+    pub(crate) fn render(&mut self, pieces: &[Piece]) -> Result<String, CliError> {
         let mut out = String::new();
         for piece in pieces {
-            self.piece(piece, &mut out);
+            match self.scope {
+                Scope::Transcript => self.out.push(piece, &mut out),
+                Scope::OutputOnly { actions } => self.output_only(piece, actions, &mut out)?,
+            }
         }
-        out
+        Ok(out)
     }
 
-    /// Ends a stream of output: colours off, and a new line if a person looks at it.
+    /// Ends the output: colours off, and a new line if a person looks at it.
     pub(crate) fn finish(&mut self) -> Result<(), CliError> {
         let mut out = String::new();
+        self.end_beside();
         self.end_line(&mut out);
         self.write(&out)
     }
 
     fn write(&self, out: &str) -> Result<(), CliError> {
-        if out.is_empty() {
-            return Ok(());
-        }
-        let mut stdout = io::stdout().lock();
-        stdout.write_all(out.as_bytes())?;
-        Ok(stdout.flush()?)
+        if out.is_empty() { Ok(()) } else { self.screen.raw(out.as_bytes()) }
     }
 
-    fn piece(&mut self, piece: &Piece, out: &mut String) {
-        match piece {
-            Piece::Output(text) => {
-                if self.in_thought {
-                    self.end_line(out);
-                }
-                self.stream(text, out);
+    fn output_only(&mut self, piece: &Piece, actions: bool, out: &mut String) -> Result<(), CliError> {
+        let wanted = match piece.look() {
+            None => {
+                self.end_beside();
+                self.out.push(piece, out);
+                return Ok(());
             }
-            Piece::Thought(text) => self.thought(text, out),
-            Piece::Prompt(text) => {
-                if self.scope == Scope::Transcript {
-                    self.prompt(text, out);
-                }
-            }
-            Piece::Action(text) => self.side_line(Style::new().dimmed(), "•", text, self.actions, out),
-            Piece::Line(tone, text) => {
-                let wanted = matches!(tone, Tone::Warn | Tone::Bad) && self.actions;
-                self.side_line(style(*tone), mark(*tone), text, wanted, out);
-            }
+            Some(Look::Prompt) => false,
+            Some(Look::Tool | Look::Remark(Tone::Warn | Tone::Bad)) => actions || self.screen.verbose,
+            Some(Look::Thought | Look::Remark(Tone::Quiet | Tone::Good)) => self.screen.verbose,
+        };
+        if wanted {
+            self.end_line(out);
+            self.write(out)?;
+            out.clear();
+            let mut beside = String::new();
+            self.beside.push(piece, &mut beside);
+            self.screen.err_bytes(beside.as_bytes());
+        }
+        Ok(())
+    }
+
+    fn end_line(&mut self, out: &mut String) {
+        // In a pipe, a command's output is not a text that skep may end with a line of its own.
+        if self.scope == Scope::Transcript || self.screen.out.terminal {
+            self.out.end_line(out);
         }
     }
 
+    fn end_beside(&mut self) {
+        let mut beside = String::new();
+        self.beside.end_line(&mut beside);
+        if !beside.is_empty() {
+            self.screen.err_bytes(beside.as_bytes());
+        }
+    }
+}
+
+impl Sheet {
+    fn new(stream: Stream) -> Self {
+        let colours = if stream.colour { Colours::Keep } else { Colours::Drop };
+        let filter = stream.terminal.then(|| Filter::new(colours));
+        Self { layout: Layout::default(), ink: StreamInk { stream, filter } }
+    }
+
+    fn push(&mut self, piece: &Piece, out: &mut String) {
+        self.layout.push(piece, &mut self.ink, out);
+    }
+
+    fn end_line(&mut self, out: &mut String) {
+        self.layout.end_line(&mut self.ink, out);
+    }
+}
+
+impl Ink for StreamInk {
     fn stream(&mut self, text: &str, out: &mut String) {
         match &mut self.filter {
             Some(filter) => filter.push(text, out),
             None => out.push_str(text),
         }
-        if let Some(last) = text.chars().next_back() {
-            self.mid_line = last != '\n';
-        }
     }
 
-    fn thought(&mut self, text: &str, out: &mut String) {
-        if self.scope == Scope::OutputOnly && !self.screen.verbose {
-            return;
-        }
-        if !self.in_thought {
-            self.end_line(out);
-            self.in_thought = true;
-        }
-        let mut clean = String::new();
-        Filter::new(Colours::Drop).push(text, &mut clean);
-        let painted = self.stream_of_lines().paint(Style::new().dimmed(), &clean);
-        self.mid_line = !clean.ends_with('\n');
-        if self.scope == Scope::Transcript {
-            out.push_str(&painted);
-        } else {
-            // The thoughts of an agent are no output of the command; nobody at standard error misses nothing (G22).
-            drop(io::stderr().lock().write_all(painted.as_bytes()));
-        }
-    }
-
-    fn prompt(&mut self, text: &str, out: &mut String) {
-        self.end_line(out);
-        for line in text.lines() {
-            let line = format!("> {}", one_line(line));
-            out.push_str(&self.screen.out.paint(Style::new().bold(), &line));
-            out.push('\n');
-        }
-    }
-
-    /// A line beside the output: on standard output in a transcript, else on standard error if it is wanted.
-    fn side_line(&mut self, style: Style, mark: &str, text: &str, wanted: bool, out: &mut String) {
-        let text = format!("{mark} {}", one_line(text));
-        if self.scope == Scope::Transcript {
-            self.end_line(out);
-            out.push_str(&self.screen.out.paint(style, &text));
-            out.push('\n');
-        } else if wanted || self.screen.verbose {
-            if self.screen.out.terminal {
-                self.end_line(out);
-            }
-            drop(self.write(out));
-            out.clear();
-            self.screen.say(self.screen.err.paint(style, &text));
-        }
-    }
-
-    fn end_line(&mut self, out: &mut String) {
+    fn end_stream(&mut self, out: &mut String) {
         if let Some(filter) = &mut self.filter {
             filter.finish(out);
         }
-        let own = self.scope == Scope::Transcript || self.screen.out.terminal;
-        if std::mem::take(&mut self.mid_line) && own {
-            out.push('\n');
-        }
-        self.in_thought = false;
     }
 
-    const fn stream_of_lines(&self) -> super::screen::Stream {
-        match self.scope {
-            Scope::Transcript => self.screen.out,
-            Scope::OutputOnly => self.screen.err,
-        }
+    fn line(&mut self, look: Look, text: &str, out: &mut String) {
+        out.push_str(&self.stream.paint(style(look), text));
     }
 }
 
-const fn style(tone: Tone) -> Style {
-    match tone {
-        Tone::Quiet => Style::new().dimmed(),
-        Tone::Good => colour(AnsiColor::Green),
-        Tone::Warn => colour(AnsiColor::Yellow),
-        Tone::Bad => colour(AnsiColor::Red),
-    }
-}
-
-const fn mark(tone: Tone) -> &'static str {
-    match tone {
-        Tone::Quiet => "·",
-        Tone::Good => "✓",
-        Tone::Warn => "!",
-        Tone::Bad => "✗",
+const fn style(look: Look) -> Style {
+    match look {
+        Look::Prompt => Style::new().bold(),
+        Look::Thought | Look::Tool | Look::Remark(Tone::Quiet) => Style::new().dimmed(),
+        Look::Remark(Tone::Good) => colour(AnsiColor::Green),
+        Look::Remark(Tone::Warn) => colour(AnsiColor::Yellow),
+        Look::Remark(Tone::Bad) => colour(AnsiColor::Red),
     }
 }
 

@@ -6,6 +6,7 @@ use std::io::{self, IsTerminal as _, Write as _};
 
 use anstyle::{AnsiColor, Style};
 use serde::Serialize;
+use skep_common::sanitise::one_line;
 
 use crate::error::CliError;
 
@@ -134,11 +135,11 @@ impl Screen {
             return;
         }
         let word = self.err.paint(Style::new().bold().fg_color(Some(AnsiColor::Red.into())), "error:");
-        let message = super::sanitise::one_line(&error.message);
+        let message = one_line(&error.message);
         self.err_bytes(format!("{word} {message}\n").as_bytes());
         for hint in &error.hints {
             let word = self.err.paint(Style::new().fg_color(Some(AnsiColor::Cyan.into())), "hint:");
-            self.err_bytes(format!(" {word} {}\n", super::sanitise::one_line(hint)).as_bytes());
+            self.err_bytes(format!(" {word} {}\n", one_line(hint)).as_bytes());
         }
     }
 
@@ -146,7 +147,8 @@ impl Screen {
         format!("{} ", self.err.paint(Style::new().dimmed(), "skep:"))
     }
 
-    fn err_bytes(&self, bytes: &[u8]) {
+    /// Writes bytes to standard error as they are.
+    pub(crate) fn err_bytes(&self, bytes: &[u8]) {
         // Nobody reads our standard error: there is nowhere left to say so (G22).
         drop(io::stderr().lock().write_all(bytes));
     }

@@ -3,12 +3,14 @@
 use comfy_table::{Attribute, Cell, Color, ContentArrangement, Table, presets};
 use jiff::Timestamp;
 use skep_common::api::{AgentInfo, SessionInfo, WaitingPermission, WorkerInfo, WorkerState};
+use skep_common::sanitise::one_line;
 use skep_common::session::SessionState;
+use skep_common::words;
 
-use super::sanitise::one_line;
 use super::screen::Stream;
 use super::time::ago;
-use super::{short, verb, words};
+
+use super::short;
 
 /// A session's name, or the beginning of its id.
 pub(crate) fn label(session: &SessionInfo) -> String {
@@ -65,7 +67,7 @@ pub(crate) fn inbox(permissions: &[WaitingPermission], now: Timestamp, stream: S
             plain(waiting.session_name.as_ref().map_or_else(|| short(waiting.session), ToString::to_string)),
             plain(waiting.agent.as_str()),
             plain(ago(waiting.permission.requested_at, now)),
-            plain(format!("{}: {}", verb(&waiting.permission.tool_kind), waiting.permission.title)),
+            plain(format!("{}: {}", words::verb(&waiting.permission.tool_kind), waiting.permission.title)),
         ]
     });
     aligned(&["REQUEST", "SESSION", "AGENT", "AGE", "WANTS TO"], rows, stream)

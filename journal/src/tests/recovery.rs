@@ -290,7 +290,7 @@ fn recovery_ends_what_a_dead_worker_left_open_and_does_it_once() {
 
     let projection = &recovered.projection;
     assert_eq!(projection.state, SessionState::Interrupted);
-    assert_eq!(projection.why.as_deref(), Some("the worker process ended"));
+    assert_eq!(projection.why.as_deref(), Some("the worker crashed"));
     assert_eq!(projection.prompt(running).unwrap().fate, Fate::Ended(TurnOutcome::Interrupted));
     assert_eq!(projection.prompt(queued).unwrap().fate, Fate::Queued);
     assert_eq!(projection.held, Some(Cause::WorkerCrashed));

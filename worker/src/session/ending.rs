@@ -7,6 +7,7 @@ use skep_common::event::{Event, PromptDropped, QueueHeld, SessionClosed};
 use skep_common::ids::RequestId;
 use skep_common::protocol::Reply;
 use skep_common::session::{Cause, Resolution, SessionState, TurnOutcome};
+use skep_common::words;
 use tokio::time::{Instant, timeout};
 
 use super::journal::Broken;
@@ -139,14 +140,15 @@ impl Session {
                     dropped.map(|prompt| Event::PromptDropped(PromptDropped { prompt, cause: ending.cause })),
                 );
                 events.push(Event::SessionClosed(SessionClosed { cause: ending.cause }));
-                events.extend(self.enter(SessionState::Closed, Some(why(ending.cause))));
+                events.extend(self.enter(SessionState::Closed, Some(words::cause(ending.cause).to_owned())));
             }
             Kind::Release => {
                 let held = self.turns.hold();
                 let cause = ending.cause;
                 events.extend(held.map(|prompts| Event::QueueHeld(QueueHeld { cause, prompts })));
                 if interrupted {
-                    events.extend(self.enter(SessionState::Interrupted, Some(why(cause))));
+                    events
+                        .extend(self.enter(SessionState::Interrupted, Some(words::cause(cause).to_owned())));
                 } else if !matches!(self.state, SessionState::Interrupted | SessionState::Failed) {
                     events.extend(self.enter(SessionState::Hibernated, None));
                 }
@@ -207,24 +209,4 @@ impl Session {
         self.slot = Slot::Empty;
         self.shared.reports.released(snapshot);
     }
-}
-
-fn why(cause: Cause) -> String {
-    let text = match cause {
-        Cause::Person => "closed by a person",
-        Cause::Killed => "killed by a person",
-        Cause::AgentCrashed => "the agent ended by itself",
-        Cause::WorkerCrashed => "the worker ended by itself",
-        Cause::SupervisorGone => "the supervisor went away",
-        Cause::DaemonStopped => "the daemon was stopped",
-        Cause::WorkerStopped => "the worker was stopped",
-        Cause::Parked => "the worker was parked",
-        Cause::TimedOut => "a time limit was reached",
-        Cause::Idle => "idle for too long",
-        Cause::Ephemeral => "it was to close with its first turn",
-        Cause::Upgraded => "a newer skep took over",
-        Cause::StorageFailed => "the disk refused",
-        Cause::Unknown | Cause::Other => "for an unknown reason",
-    };
-    text.to_owned()
 }

@@ -53,7 +53,7 @@ impl DaemonOptions {
             push("capacity", capacity.to_string());
         }
         if let Some(mode) = self.permission_mode {
-            push("permission-mode", crate::render::words::mode(mode.into()).to_owned());
+            push("permission-mode", skep_common::words::mode(mode.into()).to_owned());
         }
         if let Some(name) = &self.name {
             push("name", name.to_string());

@@ -3,12 +3,12 @@
 use anstyle::{AnsiColor, Style};
 use jiff::Timestamp;
 use skep_common::api::DaemonStatus;
+use skep_common::sanitise::one_line;
 
 use super::state::{self, State};
 use crate::context::Context;
 use crate::error::{CliError, Outcome};
 use crate::exit::Exit;
-use crate::render::sanitise::one_line;
 use crate::render::table;
 use crate::render::time::ago;
 

@@ -1,11 +1,12 @@
-//! The words that people read for states, outcomes, causes and modes. Pure.
+//! The words that people read for states, outcomes, causes and modes, wherever they stand. Pure.
 
-use skep_common::api::WorkerState;
-use skep_common::event::{PermissionResolved, TurnEnded};
-use skep_common::session::{Cause, DecidedBy, PermissionMode, Resolution, SessionState, TurnOutcome};
+use crate::api::WorkerState;
+use crate::event::{PermissionResolved, TurnEnded};
+use crate::session::{Cause, DecidedBy, PermissionMode, Resolution, SessionState, TurnOutcome};
 
 /// A session's state.
-pub(crate) const fn state(state: SessionState) -> &'static str {
+#[must_use]
+pub const fn state(state: SessionState) -> &'static str {
     match state {
         SessionState::Queued => "queued",
         SessionState::Starting => "starting",
@@ -21,7 +22,8 @@ pub(crate) const fn state(state: SessionState) -> &'static str {
 }
 
 /// A worker's state.
-pub(crate) const fn worker_state(state: WorkerState) -> &'static str {
+#[must_use]
+pub const fn worker_state(state: WorkerState) -> &'static str {
     match state {
         WorkerState::Idle => "idle",
         WorkerState::Starting => "starting",
@@ -35,7 +37,8 @@ pub(crate) const fn worker_state(state: WorkerState) -> &'static str {
 }
 
 /// How a turn ended.
-pub(crate) const fn outcome(outcome: TurnOutcome) -> &'static str {
+#[must_use]
+pub const fn outcome(outcome: TurnOutcome) -> &'static str {
     match outcome {
         TurnOutcome::Completed => "completed",
         TurnOutcome::Suspect => "suspect",
@@ -49,7 +52,8 @@ pub(crate) const fn outcome(outcome: TurnOutcome) -> &'static str {
 }
 
 /// Why something ended.
-pub(crate) const fn cause(cause: Cause) -> &'static str {
+#[must_use]
+pub const fn cause(cause: Cause) -> &'static str {
     match cause {
         Cause::Person => "a person asked for it",
         Cause::Killed => "killed",
@@ -70,7 +74,8 @@ pub(crate) const fn cause(cause: Cause) -> &'static str {
 }
 
 /// A permission mode, as it is written on the command line.
-pub(crate) const fn mode(mode: PermissionMode) -> &'static str {
+#[must_use]
+pub const fn mode(mode: PermissionMode) -> &'static str {
     match mode {
         PermissionMode::Ask => "ask",
         PermissionMode::AcceptEdits => "accept-edits",
@@ -81,7 +86,8 @@ pub(crate) const fn mode(mode: PermissionMode) -> &'static str {
 }
 
 /// What a mode will ask.
-pub(crate) const fn mode_asks(mode: PermissionMode) -> &'static str {
+#[must_use]
+pub const fn mode_asks(mode: PermissionMode) -> &'static str {
     match mode {
         PermissionMode::Ask => "every command and every edit waits for your answer",
         PermissionMode::AcceptEdits => "edits are allowed, everything else waits for your answer",
@@ -91,13 +97,36 @@ pub(crate) const fn mode_asks(mode: PermissionMode) -> &'static str {
     }
 }
 
+/// What a tool of this ACP kind does, as a verb.
+#[must_use]
+pub fn verb(tool_kind: &str) -> &str {
+    match tool_kind {
+        "execute" => "run",
+        "edit" => "edit",
+        "delete" => "delete",
+        "move" => "move",
+        "read" => "read",
+        "search" => "search",
+        "fetch" => "fetch",
+        _ => "do",
+    }
+}
+
+/// What an agent wants, in one line.
+#[must_use]
+pub fn wish(tool_kind: &str, title: &str) -> String {
+    format!("wants to {}: {title}", verb(tool_kind))
+}
+
 /// A turn's end in one line.
-pub(crate) fn turn_ended(end: &TurnEnded) -> String {
+#[must_use]
+pub fn turn_ended(end: &TurnEnded) -> String {
     turn(end.outcome, end.cause, end.detail.as_deref())
 }
 
 /// A turn's end in one line, from its parts.
-pub(crate) fn turn(ended: TurnOutcome, because: Option<Cause>, detail: Option<&str>) -> String {
+#[must_use]
+pub fn turn(ended: TurnOutcome, because: Option<Cause>, detail: Option<&str>) -> String {
     let mut text = String::from(outcome(ended));
     let because = because.filter(|c| !(matches!(c, Cause::Person) && ended == TurnOutcome::Cancelled));
     for more in [because.map(cause), detail].into_iter().flatten() {
@@ -108,7 +137,8 @@ pub(crate) fn turn(ended: TurnOutcome, because: Option<Cause>, detail: Option<&s
 }
 
 /// How a permission request was resolved, in one line.
-pub(crate) fn resolved(resolved: &PermissionResolved) -> String {
+#[must_use]
+pub fn resolved(resolved: &PermissionResolved) -> String {
     let what = match resolved.resolution {
         Resolution::Allowed => "allowed",
         Resolution::Denied => "denied",

@@ -6,7 +6,8 @@
 use std::borrow::Cow;
 
 /// One line without control characters, direction overrides or escape sequences, for names, titles, paths, errors.
-pub(crate) fn one_line(text: &str) -> Cow<'_, str> {
+#[must_use]
+pub fn one_line(text: &str) -> Cow<'_, str> {
     if !text.chars().any(is_unsafe) {
         return Cow::Borrowed(text);
     }
@@ -23,7 +24,7 @@ fn is_unsafe(c: char) -> bool {
 
 /// Whether colour sequences pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Colours {
+pub enum Colours {
     /// They do (SGR only).
     Keep,
     /// They do not.
@@ -32,7 +33,7 @@ pub(crate) enum Colours {
 
 /// Filters a stream of text; sequences split between two pushes are recognised.
 #[derive(Debug)]
-pub(crate) struct Filter {
+pub struct Filter {
     state: State,
     colours: Colours,
     coloured: bool,
@@ -56,12 +57,13 @@ const MAX_PARAMETERS: usize = 64;
 
 impl Filter {
     /// A filter at the beginning of a text.
-    pub(crate) const fn new(colours: Colours) -> Self {
+    #[must_use]
+    pub const fn new(colours: Colours) -> Self {
         Self { state: State::Ground, colours, coloured: false }
     }
 
     /// Appends what is safe of `text` to `out`.
-    pub(crate) fn push(&mut self, text: &str, out: &mut String) {
+    pub fn push(&mut self, text: &str, out: &mut String) {
         if matches!(self.state, State::Ground) && !text.chars().any(is_unsafe) {
             out.push_str(text);
             return;
@@ -72,7 +74,7 @@ impl Filter {
     }
 
     /// Ends the text: what was left on is switched off.
-    pub(crate) fn finish(&mut self, out: &mut String) {
+    pub fn finish(&mut self, out: &mut String) {
         self.state = State::Ground;
         if std::mem::take(&mut self.coloured) {
             out.push_str("\u{1b}[0m");
