@@ -136,6 +136,9 @@ pub struct QueueReleased {
 pub struct TurnStarted {
     /// The prompt that runs.
     pub prompt: PromptId,
+    /// What it says, where it waited in the queue: who reads from the turn's start on knows it too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content: Option<Vec<ContentBlock>>,
 }
 
 /// Data of `permission_requested`.

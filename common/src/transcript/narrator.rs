@@ -29,7 +29,7 @@ enum Turn {
     None,
     /// This prompt's, which was told.
     Prompt(PromptId, String),
-    /// A prompt's whose words stand before the first record.
+    /// A prompt's whose words nobody told.
     Unknown,
 }
 
@@ -106,7 +106,8 @@ impl Narrator {
         if self.turn.is(turn.prompt) {
             return Vec::new();
         }
-        if let Some(text) = self.queued.remove(&turn.prompt) {
+        let queued = self.queued.remove(&turn.prompt);
+        if let Some(text) = turn.content.as_deref().map(prompt_text).or(queued) {
             self.turn = Turn::Prompt(turn.prompt, text.clone());
             return vec![Piece::Prompt(text)];
         }

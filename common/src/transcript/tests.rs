@@ -92,6 +92,13 @@ fn q6_a_queued_prompt_stands_where_its_turn_begins() {
 }
 
 #[test]
+fn c2_who_reads_from_a_turns_start_on_is_told_its_prompt() {
+    let content = json!([{"type": "text", "text": "two"}]);
+    let events = [("turn_started", json!({"prompt": SECOND, "content": content})), says("2\n")];
+    assert_eq!(text(&events), "> two\n2\n");
+}
+
+#[test]
 fn q6_a_prompt_that_was_held_stands_where_it_starts_at_last() {
     let events = [
         queued(PROMPT, "one"),

@@ -48,7 +48,7 @@ fn event() -> impl Strategy<Value = Event> {
         3 => few().prop_map(|n| Event::PromptDropped(PromptDropped { prompt: id(n), cause: Cause::Person })),
         3 => Just(Event::QueueHeld(QueueHeld { cause: Cause::DaemonStopped, prompts: 1 })),
         1 => Just(Event::QueueReleased(QueueReleased { via: "test".to_owned() })),
-        6 => few().prop_map(|n| Event::TurnStarted(TurnStarted { prompt: id(n) })),
+        6 => few().prop_map(|n| Event::TurnStarted(TurnStarted { prompt: id(n), content: None })),
         6 => few().prop_map(|n| ended(id(n), TurnOutcome::Completed)),
         3 => Just(update("hello")),
         4 => (few(), few()).prop_map(|(n, m)| asks(id(n), id(m))),
@@ -151,7 +151,7 @@ fn the_last_thousand_prompts_are_remembered_and_all_that_wait() {
     for one in &ids {
         events.extend([
             prompt(*one),
-            Event::TurnStarted(TurnStarted { prompt: *one }),
+            Event::TurnStarted(TurnStarted { prompt: *one, content: None }),
             ended(*one, TurnOutcome::Completed),
         ]);
     }
@@ -167,7 +167,7 @@ fn the_last_thousand_prompts_are_remembered_and_all_that_wait() {
 fn n7_the_first_answer_wins_and_the_same_answer_gets_the_same_reply() {
     let (first, second): (AnswerId, AnswerId) = (id(1), id(2));
     let events = [
-        Event::TurnStarted(TurnStarted { prompt: id(9) }),
+        Event::TurnStarted(TurnStarted { prompt: id(9), content: None }),
         asks(id(5), id(9)),
         resolved(id(5), Resolution::Allowed, first),
         resolved(id(5), Resolution::Denied, second),

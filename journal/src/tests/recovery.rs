@@ -244,7 +244,7 @@ fn dead_in_a_turn(home: &Home) -> (PromptId, PromptId, PermissionId) {
                 context: "new".to_owned(),
             }),
             prompt(running),
-            Event::TurnStarted(TurnStarted { prompt: running }),
+            Event::TurnStarted(TurnStarted { prompt: running, content: None }),
             prompt(queued),
             asks(permission, running),
         ];

@@ -20,6 +20,46 @@ fn attach_shows_recent_turns_follows_and_sends_typed_lines() {
     attach.shows("skep attach s");
 }
 
+/// Where texts stand on the screen, one after another.
+#[track_caller]
+fn shows_in_order(terminal: &Terminal, texts: &[&str]) {
+    for text in texts {
+        terminal.shows(text);
+    }
+    let screen = terminal.text();
+    let mut rest = screen.as_str();
+    for text in texts {
+        rest =
+            rest.split_once(text).unwrap_or_else(|| panic!("{text:?} is not where it belongs:\n{screen}")).1;
+    }
+}
+
+#[test]
+fn c2_every_attached_terminal_shows_a_prompt_above_its_output() {
+    let env = TestEnv::new();
+    let _ran = env.skep(["run", "--name", "s", "true"]).run().ok();
+    let mut one = Terminal::start(env.skep(["attach", "s"]));
+    let mut two = Terminal::start(env.skep(["attach", "s"]));
+    two.shows("Ctrl-C");
+    one.type_text("until [ -e gate ]; do sleep 0.02; done; echo first-$((1 + 1))\r");
+    two.shows("> until");
+    one.type_text("echo second-$((1 + 2))\r");
+    one.shows("queued behind the turn that runs");
+    two.shows("queued: echo second");
+    std::fs::write(env.work().join("gate"), "").unwrap();
+    shows_in_order(&one, &["queued behind", "first-2", "> echo second-$((1 + 2))", "second-3"]);
+    shows_in_order(&two, &["> until", "queued: echo second", "first-2", "> echo second-", "second-3"]);
+    assert!(!one.text().contains("> until"), "what was typed at rest is on the screen once:\n{}", one.text());
+    let late = env.skep(["attach", "--tail", "1", "s"]).start();
+    late.wait_stdout("> echo second-$((1 + 2))\nsecond-3\n");
+    for terminal in [&mut one, &mut two] {
+        terminal.type_text("\x03");
+        terminal.exit_code();
+    }
+    let _closed = env.skep(["close", "s"]).run().ok();
+    let _ended = late.finish();
+}
+
 #[test]
 fn attach_takes_the_answer_to_a_permission_request() {
     let env = TestEnv::new();

@@ -95,7 +95,11 @@ impl Session {
     /// The events with which a turn begins.
     fn announce_turn(&mut self, start: Option<PromptId>, events: &mut Vec<Event>) {
         if let Some(prompt) = start {
-            events.push(Event::TurnStarted(TurnStarted { prompt }));
+            let just_queued =
+                matches!(events.last(), Some(Event::PromptQueued(queued)) if queued.prompt == prompt);
+            let waited = self.turns.running().filter(|_| !just_queued);
+            let content = waited.map(|prompt| prompt.content.clone());
+            events.push(Event::TurnStarted(TurnStarted { prompt, content }));
             let state = match self.slot {
                 Slot::Ready(..) => SessionState::Running,
                 Slot::Empty | Slot::Starting(_) | Slot::Stopping(_) => SessionState::Starting,

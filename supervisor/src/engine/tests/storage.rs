@@ -53,7 +53,7 @@ fn turn(prompt: PromptId) -> Vec<Event> {
         consent: Consent::None,
         timeout_seconds: None,
     };
-    vec![Event::PromptQueued(queued), Event::TurnStarted(TurnStarted { prompt })]
+    vec![Event::PromptQueued(queued), Event::TurnStarted(TurnStarted { prompt, content: None })]
 }
 
 fn closed() -> Vec<Event> {
