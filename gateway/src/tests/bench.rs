@@ -331,7 +331,8 @@ impl Worker {
             consent: skep_common::session::Consent::None,
             timeout_seconds: None,
         };
-        let events = vec![Event::PromptQueued(queued), Event::TurnStarted(TurnStarted { prompt, content: None })];
+        let events =
+            vec![Event::PromptQueued(queued), Event::TurnStarted(TurnStarted { prompt, content: None })];
         let ticket = held.writer.append(events, Durability::Synced).await.unwrap();
         let seq = ticket.seqs().start;
         ticket.committed().await.unwrap();

@@ -227,7 +227,11 @@ fn the_last_turns_begin_with_their_prompts() {
         let writer = home.create(&journals).await;
         for _ in 0..4 {
             let id = PromptId::random();
-            let turn = vec![prompt(id), Event::TurnStarted(TurnStarted { prompt: id, content: None }), note("output")];
+            let turn = vec![
+                prompt(id),
+                Event::TurnStarted(TurnStarted { prompt: id, content: None }),
+                note("output"),
+            ];
             drop(writer.append(turn, Durability::Buffered).await.unwrap());
         }
         writer.close().await.unwrap()
