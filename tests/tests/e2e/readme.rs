@@ -88,3 +88,19 @@ fn the_documentation_names_only_commands_that_exist() {
         let _known = env.skep(words).arg("--help").run().ok();
     }
 }
+
+#[test]
+fn packaging_holds_what_the_binary_says() {
+    let env = TestEnv::new();
+    let packaging = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("packaging");
+    for (file, words) in [
+        ("man/skep.1", &["man"][..]),
+        ("completions/skep.bash", &["completions", "bash"]),
+        ("completions/_skep", &["completions", "zsh"]),
+        ("completions/skep.fish", &["completions", "fish"]),
+    ] {
+        let fresh = env.skep(words.iter().copied()).run().ok();
+        let kept = fs::read_to_string(packaging.join(file)).unwrap();
+        assert!(kept == fresh.stdout, "packaging/{file} is stale: `cargo xtask gen` writes it");
+    }
+}
