@@ -14,7 +14,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use skep_common::framing::{Frame, LineSplitter};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use super::message::{self, Id, Message, RpcError};
 
@@ -27,8 +27,8 @@ const READ_SIZE: usize = 64 * 1024;
 /// How many lines may wait for the peer to read them.
 const OUTGOING: usize = 64;
 
-/// How many bytes of waiting lines go into one write.
-const WRITE_SIZE: usize = 256 * 1024;
+/// How many bytes of lines may wait: a cancelled flood must not have megabytes on their way.
+const OUTGOING_BYTES: usize = 256 * 1024;
 
 /// Sees every raw line before it is interpreted.
 pub type Tap = Box<dyn FnMut(&[u8]) + Send>;
@@ -123,7 +123,15 @@ fn take(batch: &mut Batch, tap: Option<&mut Tap>, frame: Frame<'_>) {
 /// The writing half: a cloneable handle on the writer's loop.
 #[derive(Debug, Clone)]
 pub struct Writer {
-    lines: mpsc::Sender<Vec<u8>>,
+    lines: mpsc::Sender<Outgoing>,
+    room: Arc<Semaphore>,
+}
+
+/// A line that waits, and the room that it takes until it is written; none where it was not waited for.
+#[derive(Debug)]
+struct Outgoing {
+    line: Vec<u8>,
+    room: Option<OwnedSemaphorePermit>,
 }
 
 /// The peer reads no more.
@@ -135,22 +143,28 @@ pub struct Closed;
 /// `inner` is flushed and dropped, which the peer sees as end of file) or when a write fails.
 pub fn writer<W: AsyncWrite + Unpin>(inner: W) -> (Writer, impl Future<Output = io::Result<()>>) {
     let (lines, queue) = mpsc::channel(OUTGOING);
-    (Writer { lines }, write_all(inner, queue))
+    let room = Arc::new(Semaphore::new(OUTGOING_BYTES));
+    (Writer { lines, room }, write_all(inner, queue))
 }
 
 async fn write_all<W: AsyncWrite + Unpin>(
     mut inner: W,
-    mut queue: mpsc::Receiver<Vec<u8>>,
+    mut queue: mpsc::Receiver<Outgoing>,
 ) -> io::Result<()> {
-    while let Some(mut chunk) = queue.recv().await {
-        while chunk.len() < WRITE_SIZE {
+    while let Some(first) = queue.recv().await {
+        let (mut chunk, mut rooms) = (first.line, vec![first.room]);
+        while chunk.len() < OUTGOING_BYTES {
             match queue.try_recv() {
-                Ok(line) => chunk.extend_from_slice(&line),
+                Ok(next) => {
+                    chunk.extend_from_slice(&next.line);
+                    rooms.push(next.room);
+                }
                 Err(_) => break,
             }
         }
         inner.write_all(&chunk).await?;
         inner.flush().await?;
+        drop(rooms);
     }
     Ok(())
 }
@@ -162,7 +176,9 @@ impl Writer {
     ///
     /// When the writer's loop has ended.
     pub async fn send(&self, line: Vec<u8>) -> Result<(), Closed> {
-        self.lines.send(line).await.map_err(|_| Closed)
+        let size = u32::try_from(line.len().min(OUTGOING_BYTES)).map_err(|_| Closed)?;
+        let room = Arc::clone(&self.room).acquire_many_owned(size).await.map_err(|_| Closed)?;
+        self.lines.send(Outgoing { line, room: Some(room) }).await.map_err(|_| Closed)
     }
 
     /// Sends a line if there is room for it at once.
@@ -171,7 +187,7 @@ impl Writer {
     ///
     /// When there is no room, or the writer's loop has ended.
     pub fn try_send(&self, line: Vec<u8>) -> Result<(), Closed> {
-        self.lines.try_send(line).map_err(|_| Closed)
+        self.lines.try_send(Outgoing { line, room: None }).map_err(|_| Closed)
     }
 
     /// Sends a notification.

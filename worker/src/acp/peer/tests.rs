@@ -139,3 +139,36 @@ proptest! {
         }
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_waits_for_a_peer_that_does_not_read_is_bounded_in_bytes() {
+    let (near, _far) = tokio::io::duplex(1);
+    let (writer, write_loop) = writer(near);
+    let mut sent = 0;
+    let flood = async {
+        loop {
+            writer.send(vec![b'y'; 64 * 1024]).await.unwrap();
+            sent += 64 * 1024;
+        }
+    };
+    let both = async { tokio::join!(write_loop, flood) };
+    assert!(tokio::time::timeout(std::time::Duration::from_secs(1), both).await.is_err());
+    assert!(sent <= OUTGOING_BYTES, "{sent}");
+}
+
+#[tokio::test]
+async fn a_line_that_is_longer_than_all_that_may_wait_is_written() {
+    let (near, mut far) = tokio::io::duplex(1024);
+    let (writer, write_loop) = writer(near);
+    let long = vec![b'y'; OUTGOING_BYTES + 7];
+    let mut read = Vec::new();
+    let send = async {
+        for _ in 0..2 {
+            writer.send(long.clone()).await.unwrap();
+        }
+        drop(writer);
+    };
+    let (_, written, _) = tokio::join!(send, write_loop, far.read_to_end(&mut read));
+    written.unwrap();
+    assert_eq!(read.len(), 2 * long.len());
+}
