@@ -32,6 +32,7 @@ mod telemetry;
 mod terminal;
 mod transcript;
 mod turn;
+mod versions;
 
 use std::process::ExitCode;
 
@@ -70,7 +71,12 @@ fn block_on(ctx: &Context, command: Command) -> Outcome {
         .enable_all()
         .build()
         .map_err(|error| CliError::failed(format!("cannot start: {error}")))?;
-    let outcome = runtime.block_on(commands::run(ctx, command));
+    let outcome = runtime.block_on(async {
+        match commands::run(ctx, command).await {
+            Err(error) => Err(versions::explain(ctx, error).await),
+            done @ Ok(_) => done,
+        }
+    });
     // A thread that waits for a line from the terminal ends with the process.
     runtime.shutdown_background();
     outcome

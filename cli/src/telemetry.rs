@@ -79,6 +79,8 @@ pub(crate) fn for_daemon(log: &DaemonLog<'_>) -> Telemetry {
     });
     // A second subscriber in one process is only ever a test's.
     drop(tracing_subscriber::registry().with(telemetry).with(debug).with(foreground).try_init());
+    // Detached, it has no other place to say what went wrong.
+    std::panic::set_hook(Box::new(|panic| tracing::error!("{panic}")));
     Telemetry { _guards: guards }
 }
 

@@ -167,7 +167,8 @@ impl<'a> Worker<'a> {
         self.identity.learn(&hello.settings);
         self.settings = hello.settings;
         self.shared.reports.hello(WorkerHello {
-            protocol: PROTOCOL_VERSION,
+            // Both sides speak the version before their own, so the lower one is spoken.
+            protocol: PROTOCOL_VERSION.min(hello.protocol),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             epoch: self.epoch,
             id: self.args.id.clone(),

@@ -81,6 +81,10 @@ impl Worker {
     }
 
     pub(crate) fn hello(&mut self, epoch: u64, extra: &str) {
+        self.hello_of_protocol(PROTOCOL_VERSION, epoch, extra);
+    }
+
+    pub(crate) fn hello_of_protocol(&mut self, protocol: u32, epoch: u64, extra: &str) {
         let settings = WorkerSettings {
             id: "w-1".parse().unwrap(),
             kind: String::from("remote-control"),
@@ -93,7 +97,7 @@ impl Worker {
             config: config(extra),
         };
         let version = String::from("test");
-        self.send(&Command::Hello(ControllerHello { protocol: PROTOCOL_VERSION, version, epoch, settings }));
+        self.send(&Command::Hello(ControllerHello { protocol, version, epoch, settings }));
     }
 
     pub(crate) fn greet(&mut self, epoch: u64, extra: &str) -> WorkerHello {

@@ -5,7 +5,7 @@ use skep_common::api::RegistryEntry;
 use skep_common::code::Code;
 use skep_common::event::Event;
 use skep_common::ids::{PromptId, SessionId};
-use skep_common::protocol::{Action, Command, Reply, Report, WantedExit};
+use skep_common::protocol::{Action, Command, PROTOCOL_VERSION, Reply, Report, WantedExit};
 use skep_common::session::{Cause, PermissionMode, SessionState, TurnOutcome, WhenBusy};
 
 #[test]
@@ -40,6 +40,31 @@ fn s5_a_supervisor_that_cannot_be_served_is_a_permanent_failure() {
     let mut worker = Worker::spawn(&home);
     worker.hello(1, "nonsense = 1");
     assert_eq!(worker.exit(), Some(78));
+}
+
+#[test]
+fn s5_supervisor_and_worker_speak_the_lower_of_neighbouring_protocols_and_no_others() {
+    let home = tempfile::tempdir().unwrap();
+    for (theirs, spoken) in [
+        (PROTOCOL_VERSION - 1, PROTOCOL_VERSION - 1),
+        (PROTOCOL_VERSION, PROTOCOL_VERSION),
+        (PROTOCOL_VERSION + 1, PROTOCOL_VERSION),
+    ] {
+        let mut worker = Worker::spawn(&home);
+        worker.hello_of_protocol(theirs, 1, "");
+        let hello = worker.wait("a hello", |report| match report {
+            Report::Hello(hello) => Some(hello.clone()),
+            _ => None,
+        });
+        assert_eq!(hello.protocol, spoken, "to a supervisor of {theirs}");
+        worker.shut_down();
+    }
+    let mut worker = Worker::spawn(&home);
+    worker.hello_of_protocol(PROTOCOL_VERSION + 2, 1, "");
+    assert_eq!(worker.exit(), Some(78));
+    let exit = std::fs::read(home.path().join("workers/w-1.exit.json")).unwrap();
+    let exit: WantedExit = serde_json::from_slice(&exit).unwrap();
+    assert!(exit.why.contains("protocol"), "{}", exit.why);
 }
 
 #[test]

@@ -24,7 +24,13 @@ pub(super) enum State {
 pub(super) async fn look(ctx: &Context) -> Result<State, CliError> {
     let error = match ctx.client().health().await {
         Ok(health) => return Ok(State::Running(health)),
-        Err(error @ (ClientError::NotRunning { .. } | ClientError::Lost { .. })) => error,
+        // One whose health cannot be read may be of another version: its state file still says who it is.
+        Err(
+            error @ (ClientError::NotRunning { .. }
+            | ClientError::Lost { .. }
+            | ClientError::Refused(_)
+            | ClientError::Unintelligible { .. }),
+        ) => error,
         Err(error) => return Err(error.into()),
     };
     let remains = match find_daemon(&ctx.paths) {
