@@ -48,3 +48,6 @@ mod load;
 
 #[cfg(test)]
 mod third_parties;
+
+#[cfg(test)]
+mod contract;

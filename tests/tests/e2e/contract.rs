@@ -1,0 +1,329 @@
+//! Promises that need two processes, two users, two versions, or a process that outlives its leader.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::fd::AsRawFd as _;
+use std::os::unix::fs::{PermissionsExt as _, chown};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use nix::sys::socket::{Shutdown, shutdown};
+use serde_json::{Value, json};
+use skep_tests::cmd::Output;
+use skep_tests::env::{TestEnv, built, number, toml_string};
+use skep_tests::procs;
+use skep_tests::wait::{wait_for, wait_until};
+
+/// Somebody else: nobody.
+const STRANGER: u32 = 65534;
+
+/// How a program runs as somebody else.
+const AS_STRANGER: [&str; 5] = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--"];
+
+fn need_root() {
+    assert!(nix::unistd::geteuid().is_root(), "this test drops privileges: run it as root");
+}
+
+fn allow(path: &Path, mode: u32) {
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+}
+
+/// Every file below, with its content.
+fn contents(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let files = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
+    files.map(|path| (path.clone(), fs::read(path).unwrap())).collect()
+}
+
+#[test]
+fn n2_a_journal_has_one_writer_among_all_processes() {
+    let env = TestEnv::new();
+    let _ran = env.skep(["run", "--name", "s", "echo one"]).run().ok();
+    let id = env.wait_session("s", "the session", |_| true)["id"].as_str().unwrap().to_owned();
+    let dir = env.state().join("sessions").join(id);
+    let lease = dir.join("lease");
+    let try_it =
+        || env.program("flock".as_ref()).args(["-n", "-E", "9"]).arg(&lease).arg("true").run().code();
+    assert_eq!(try_it(), 9, "the worker holds the lease");
+    let _stopped = env.skep(["daemon", "stop"]).run().ok();
+    assert_eq!(try_it(), 0, "and nobody when it is gone");
+
+    let holder = env.program("flock".as_ref()).arg("--no-fork").arg(&lease).args(["sleep", "1000"]).start();
+    wait_until("another holder", || try_it() == 9);
+    let before = contents(&dir.join("journal"));
+    env.start_daemon();
+    let refused = env.skep(["prompt", "s", "echo two"]).run();
+    assert_ne!(refused.code(), 0, "{refused}");
+    assert_eq!(contents(&dir.join("journal")), before, "nobody wrote without the lease");
+    drop(holder);
+    let _works = env.skep(["prompt", "s", "echo three"]).run().ok().says("three");
+    assert!(env.events("s").len() > 3);
+}
+
+#[test]
+fn n7_notify_command_runs_for_needs_you_done_and_failed_with_declared_variables_only() {
+    let env = TestEnv::new();
+    let told = env.work().join("told");
+    fs::create_dir(&told).unwrap();
+    let script = r#"cat /proc/$$/environ > "$0/writing.$$"; mv "$0/writing.$$" "$0/notice.$$""#;
+    let words = [script, told.to_str().unwrap()].map(|word| Value::from(word).to_string()).join(", ");
+    env.configure(&format!("[notify]\ncommand = [\"sh\", \"-c\", {words}]\n"));
+    let _started = env.skep(["daemon", "start"]).env("SECRET", "hunter2").run().ok();
+    let notice = |event: &str, name: &str| {
+        wait_for(&format!("news of {event}"), || {
+            let files = fs::read_dir(&told).unwrap().flatten().map(|entry| entry.path());
+            let texts = files.filter(|path| path.to_string_lossy().contains("notice"));
+            let notices = texts.map(|path| fs::read_to_string(path).unwrap_or_default());
+            let mut notices = notices.map(|text| variables(&text));
+            notices.find(|found| found["SKEP_NOTIFY_EVENT"] == event && found["SKEP_NOTIFY_NAME"] == name)
+        })
+    };
+    let _begun = env.skep(["bg", "--agent", "fake", "--name", "one", "ask execute a deed"]).run().ok();
+    let asked = notice("needs-you", "one");
+    assert!(asked["SKEP_NOTIFY_TEXT"].contains("a deed"), "{asked:?}");
+    assert_eq!(asked["SKEP_NOTIFY_CWD"], env.work().to_str().unwrap());
+    let _allowed = env.skep(["allow"]).run().ok();
+    let done = notice("done", "one");
+    let _begun = env.skep(["bg", "--agent", "fake", "--name", "two", "exit 3"]).run().ok();
+    let failed = notice("failed", "two");
+    for notice in [asked, done, failed] {
+        for name in notice.keys() {
+            let declared = ["PATH", "HOME", "LANG", "SHELL"].contains(&name.as_str());
+            assert!(declared || name.starts_with("SKEP_NOTIFY_"), "`{name}` is not declared: {notice:?}");
+        }
+    }
+}
+
+fn variables(environ: &str) -> BTreeMap<String, String> {
+    let entries = environ.split('\0').filter_map(|entry| entry.split_once('='));
+    entries.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+}
+
+#[test]
+fn p12_an_agents_end_is_told_at_once_though_a_grandchild_holds_its_pipes() {
+    let fake = toml_string(&built("fake-agent"));
+    let env = TestEnv::new();
+    env.configure(&format!(
+        "[agents.leaky]\ncommand = [\"sh\", \"-c\", \"sleep 987654 & exec \\\"$0\\\"\", {fake}]\n"
+    ));
+    let run = |script: &str| env.skep(["run", "--agent", "leaky", "--name", "s", script]).run();
+    let _failed = run("say last words\nexit 3").exits(1).says("last words");
+    let events = env.events("s");
+    let ended = events.iter().rfind(|event| event["kind"] == "turn_ended").unwrap();
+    assert_eq!(ended["data"]["cause"], "agent_crashed", "{ended}");
+    let said = events.iter().rfind(|event| event["kind"] == "update").unwrap();
+    let took = moment(ended).saturating_sub(moment(said));
+    assert!(took < Duration::from_millis(1500), "the pipes' draining was waited for: {took:?}");
+    wait_until("the grandchild's end", || {
+        !procs::carrying(env.root()).iter().any(|trace| trace.command.contains("987654"))
+    });
+    let _awake = run("say awake").ok().says("awake");
+}
+
+/// When an event was written, since midnight.
+fn moment(event: &Value) -> Duration {
+    let time = event["at"].as_str().unwrap_or_else(|| panic!("an event has its time: {event}"));
+    let clock = &time[time.find('T').unwrap() + 1..time.len() - 1];
+    let parts: Vec<f64> = clock.split(':').map(|part| part.parse().unwrap()).collect();
+    Duration::from_secs_f64(parts[0] * 3600.0 + parts[1] * 60.0 + parts[2])
+}
+
+#[test]
+fn p12_a_workers_end_is_told_at_once_though_a_grandchild_holds_its_pipes() {
+    let env = TestEnv::with_own_binary("[restart]\nfirst_delay = \"0s\"\nkill_grace = \"1s\"\n");
+    env.start_daemon();
+    let workers = env.wait_workers("a running worker", |workers| workers[0]["state"] == "running");
+    let script = env.root().join("leaky-worker");
+    fs::write(&script, "#!/bin/sh\necho last words >&2\nsleep 987654 &\nexit 78\n").unwrap();
+    allow(&script, 0o755);
+    env.replace_binary(&script);
+    procs::signal(number(&workers[0]["process"]["pid"]), nix::sys::signal::Signal::SIGKILL);
+    let parked = env.wait_workers("a parked worker", |workers| workers[0]["state"] == "parked")[0].clone();
+    assert!(parked["last_exit"].as_str().unwrap().contains("exit status 78"), "{parked}");
+    assert!(parked["last_stderr"].as_str().unwrap().contains("last words"), "{parked}");
+    let log = env.original(["daemon", "logs"]).run().ok();
+    let told =
+        log.stdout.lines().find(|line| line.contains("exit status 78")).unwrap_or_else(|| panic!("{log}"));
+    let told: Value = serde_json::from_str(told).unwrap();
+    assert!(told.to_string().contains("park"), "promise 25: what happens next: {told}");
+    wait_until("the grandchild's end", || {
+        !procs::carrying(env.root()).iter().any(|trace| trace.command.contains("987654"))
+    });
+}
+
+#[test]
+fn g4_another_user_gets_neither_past_the_client_nor_past_the_server() {
+    need_root();
+    let env = TestEnv::with_own_binary("");
+    env.start_daemon();
+    let socket = env.daemon_file()["socket"].as_str().unwrap().to_owned();
+    for dir in [env.root(), &env.state(), &env.work()] {
+        allow(dir, 0o755);
+    }
+    allow(Path::new(&socket), 0o666);
+    allow(&env.state().join("token"), 0o644);
+    let none = env.root().join("nothing of theirs");
+    for (home, why) in [(env.state(), "not a regular file of yours"), (none, "belongs to")] {
+        let client = env.skep(["--socket", &socket, "ps"]).env("SKEP_HOME", home).cwd("/");
+        let refused = client.wrapped(AS_STRANGER).run().warns(why);
+        assert_ne!(refused.code(), 0, "{refused}");
+    }
+    let token = format!("authorization: Bearer {}", env.token());
+    let url = "http://skep/api/v1/sessions";
+    let curl =
+        || env.program("curl".as_ref()).args(["-s", "-m", "10", "-H", &token, "--unix-socket", &socket, url]);
+    let stranger = curl().cwd("/").wrapped(AS_STRANGER).run();
+    // 52: nothing was answered; 55 and 56: the connection was closed. Not 7: it could connect.
+    assert!(matches!(stranger.code(), 52 | 55 | 56), "{stranger}");
+    assert_eq!(stranger.stdout, "");
+    let _own = curl().run().ok().says("\"sessions\"");
+    allow(&env.state(), 0o700);
+    allow(&env.state().join("token"), 0o600);
+    let _log = env.skep(["daemon", "logs"]).run().ok().says(&format!("user {STRANGER} was refused"));
+}
+
+#[test]
+fn g23_two_users_on_one_machine_never_disturb_each_other() {
+    need_root();
+    let env = TestEnv::with_own_binary("");
+    for dir in [env.root(), &env.work()] {
+        allow(dir, 0o755);
+    }
+    let home = env.root().join("home of another");
+    fs::create_dir(&home).unwrap();
+    allow(&home, 0o700);
+    chown(&home, Some(STRANGER), Some(STRANGER)).unwrap();
+    let theirs = |args: &[&str]| -> Output {
+        let state = home.join("skep");
+        let skep = env.skep(args.iter().copied()).env("HOME", &home).env("SKEP_HOME", state).cwd(&home);
+        skep.wrapped(AS_STRANGER).run()
+    };
+    let _ours = env.skep(["run", "--name", "same", "echo ours"]).run().ok().says("ours");
+    let _theirs = theirs(&["run", "--name", "same", "id -u"]).ok().says(&STRANGER.to_string());
+    let _busy = theirs(&["bg", "-y", "--name", "long", "sleep 987653"]).ok();
+    let listed = env.skep(["ps"]).run().ok();
+    assert!(listed.stdout.contains("same") && !listed.stdout.contains("long"), "{listed}");
+
+    let ours = env.daemon_file()["socket"].as_str().unwrap().to_owned();
+    let their_file: Value =
+        serde_json::from_slice(&fs::read(home.join("skep/daemon.json")).unwrap()).unwrap();
+    let their_socket = their_file["socket"].as_str().unwrap();
+    for refused in [theirs(&["--socket", &ours, "ps"]), env.skep(["--socket", their_socket, "ps"]).run()] {
+        assert_ne!(refused.code(), 0, "{refused}");
+        assert_eq!(refused.stdout, "", "{refused}");
+    }
+
+    let _stopped = env.skep(["daemon", "stop"]).run().ok();
+    let listed = theirs(&["ps"]).ok().says("long");
+    assert!(listed.stdout.contains("running"), "{listed}");
+    let sleeps = || procs::carrying(&home).iter().any(|trace| trace.command.contains("987653"));
+    assert!(sleeps(), "ours took theirs along");
+    env.start_daemon();
+    let _ended = theirs(&["daemon", "stop"]).ok();
+    assert!(!sleeps());
+    let _ours = env.skep(["prompt", "same", "echo still here"]).run().ok().says("still here");
+}
+
+#[test]
+fn c5_the_daemons_debug_log_is_shown_and_is_not_its_telemetry() {
+    let env = TestEnv::new();
+    let _started = env.skep(["--debug", "daemon", "start"]).run().ok();
+    let _ran = env.skep(["run", "true"]).run().ok();
+    let log = |kind: &str| env.skep(["daemon", "logs", "--type", kind]).run().ok().stdout;
+    wait_until("the debug log", || log("debug").contains("\"DEBUG\"") || log("debug").contains("\"TRACE\""));
+    let telemetry = log("telemetry");
+    assert!(telemetry.contains("\"INFO\"") && !telemetry.contains("\"DEBUG\""), "{telemetry}");
+}
+
+/// Answers every request as a daemon of version 99 might: what `answer` says for a path, and else that there is no
+/// such route.
+struct FutureDaemon {
+    socket: PathBuf,
+    listener: UnixListener,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl FutureDaemon {
+    fn serve(socket: PathBuf, answer: fn(&str) -> Option<Value>) -> Self {
+        let listener = UnixListener::bind(&socket).unwrap();
+        let ours = listener.try_clone().unwrap();
+        let thread = std::thread::spawn(move || {
+            for stream in listener.incoming().map_while(Result::ok) {
+                reply(stream, answer).ok();
+            }
+        });
+        Self { socket, listener: ours, thread: Some(thread) }
+    }
+}
+
+impl Drop for FutureDaemon {
+    fn drop(&mut self) {
+        shutdown(self.listener.as_raw_fd(), Shutdown::Both).ok();
+        self.thread.take().map(JoinHandle::join);
+        fs::remove_file(&self.socket).ok();
+    }
+}
+
+fn reply(mut stream: UnixStream, answer: fn(&str) -> Option<Value>) -> std::io::Result<()> {
+    let mut head = BufReader::new(&stream).lines();
+    let request = head.next().unwrap_or_else(|| Ok(String::new()))?;
+    while head.next().is_some_and(|line| line.is_ok_and(|line| !line.is_empty())) {}
+    let path = request.split(' ').nth(1).unwrap_or_default();
+    let (status, body) = match answer(path) {
+        Some(body) => ("200 OK", body),
+        None => ("404 Not Found", json!({"error": {"code": "route_not_found", "message": "no such route"}})),
+    };
+    let body = body.to_string();
+    let length = body.len();
+    write!(stream, "HTTP/1.1 {status}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}")
+}
+
+fn health() -> Value {
+    let process = json!({"pid": std::process::id(), "start_time": 1, "boot_id": "b"});
+    json!({"status": "ok", "process": process, "version": "99.0.0", "mood": "sunny"})
+}
+
+#[test]
+fn a_daemon_of_another_version_is_worked_with_or_one_line_says_what_to_do() {
+    let env = TestEnv::new();
+    let at = |name: &str| env.state().join(name);
+    let ask = |daemon: &FutureDaemon, args: &[&str]| {
+        env.skep(["--socket", daemon.socket.to_str().unwrap()]).args(args.iter().copied()).run()
+    };
+    let understood = FutureDaemon::serve(at("understood"), |path| match path {
+        path if path.ends_with("/health") => Some(health()),
+        path if path.contains("/sessions") => Some(json!({"sessions": [], "weather": "fine"})),
+        _ => None,
+    });
+    let _what_both_know = ask(&understood, &["ps"]).ok();
+
+    let strange = FutureDaemon::serve(at("strange"), |path| path.ends_with("/health").then(health));
+    for args in [&["ps"][..], &["inbox"], &["run", "true"]] {
+        let refused = ask(&strange, args);
+        assert_ne!(refused.code(), 0, "{refused}");
+        let advice = refused.stderr.lines().find(|line| line.contains("skep daemon restart"));
+        assert!(advice.is_some_and(|line| line.contains("99.0.0")), "{refused}");
+    }
+
+    let babbling = FutureDaemon::serve(at("babbling"), |_| Some(json!({"life": 42})));
+    let refused = ask(&babbling, &["ps"]).warns("skep daemon restart");
+    assert_ne!(refused.code(), 0, "{refused}");
+}
+
+#[test]
+fn a_daemon_that_only_its_state_file_can_name_is_still_stopped() {
+    let env = TestEnv::new();
+    env.start_daemon();
+    let pid = env.daemon_pid();
+    let file = env.daemon_file();
+    // Another one answers at its socket, in words that nobody understands.
+    let socket = PathBuf::from(file["socket"].as_str().unwrap());
+    fs::remove_file(&socket).unwrap();
+    let babbling = FutureDaemon::serve(socket, |_| Some(json!({"life": 42})));
+    let _unclear = env.skep(["daemon", "status"]).run().exits(3).warns("skep daemon restart");
+    let _stopped = env.skep(["daemon", "stop"]).run().ok();
+    assert!(!procs::is_running(pid));
+    drop(babbling);
+}
