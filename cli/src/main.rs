@@ -21,6 +21,7 @@ mod hints;
 mod log_stream;
 mod notify;
 mod outcome;
+mod overtake;
 mod parse;
 mod prompt_input;
 mod question;

@@ -19,6 +19,7 @@ use crate::client::{Change, Client};
 use crate::context::Context;
 use crate::error::{CliError, Outcome};
 use crate::exit::Exit;
+use crate::overtake::Overtaking;
 use crate::render::short;
 use crate::render::table::label;
 use crate::terminal::{Asked, Lines, Signals};
@@ -50,6 +51,7 @@ pub(crate) struct Watch<'a> {
     asked: Option<PermissionId>,
     ours: bool,
     cancelling: bool,
+    overtaking: Overtaking,
     since: Instant,
 }
 
@@ -59,6 +61,8 @@ enum Next {
     Signal(Asked),
     Ask,
     Line(Option<String>),
+    /// The turn is over, and its output is far behind.
+    Overtaken(TurnEnded),
 }
 
 impl<'a> Watch<'a> {
@@ -88,6 +92,7 @@ impl<'a> Watch<'a> {
             asked: None,
             ours: false,
             cancelling: false,
+            overtaking: Overtaking::default(),
             since: Instant::now(),
         })
     }
@@ -112,6 +117,7 @@ impl<'a> Watch<'a> {
                 Next::Signal(Asked::Leave) => Some(self.leave()),
                 Next::Ask => self.ask()?,
                 Next::Line(line) => self.line(line).await?,
+                Next::Overtaken(end) => Some(self.overtaken(end).await?),
             };
             if let Some(exit) = ended {
                 return Ok(exit);
@@ -131,8 +137,9 @@ impl<'a> Watch<'a> {
         tokio::select! {
             biased;
             asked = self.signals.next() => Ok(Next::Signal(asked)),
-            item = self.follower.next() => Ok(Next::Item(item?)),
             () = due => Ok(Next::Ask),
+            end = self.overtaking.end() => Ok(Next::Overtaken(end)),
+            item = self.follower.next() => Ok(Next::Item(item?)),
             line = self.lines.next(), if reading => Ok(Next::Line(line)),
         }
     }
@@ -256,14 +263,26 @@ impl<'a> Watch<'a> {
             .say(format!("cancelling the turn of session {session}; Ctrl-C again leaves it running"));
         let client = self.follower.client().clone();
         let cancel = client.cancel(self.session.id, Some(self.accepted.prompt));
-        tokio::select! {
-            answer = cancel => match answer {
-                Ok(()) => Ok(None),
-                Err(error) if error.is_transient() => Ok(None),
-                Err(error) => Err(error.into()),
-            },
-            _ = self.signals.next() => Ok(Some(self.leave())),
+        let answer = tokio::select! {
+            answer = cancel => answer,
+            _ = self.signals.next() => return Ok(Some(self.leave())),
+        };
+        match answer {
+            Ok(()) => {}
+            // It was over before; only its output is behind.
+            Err(error) if error.code() == Some(Code::SessionClosed) => {}
+            Err(error) if error.is_transient() => {}
+            Err(error) => return Err(error.into()),
         }
+        self.overtaking.begin(self.follower.client().clone(), self.session.id, self.accepted.prompt);
+        Ok(None)
+    }
+
+    /// The turn is over, but a flood of its output is still on its way here: nobody waits for that.
+    async fn overtaken(&mut self, end: TurnEnded) -> Outcome {
+        self.transcript.finish()?;
+        self.ctx.screen.say("the rest of its output is not shown");
+        Ok(self.turn_over(&end).await)
     }
 
     /// Leaves the turn running.
@@ -292,17 +311,23 @@ impl<'a> Watch<'a> {
                 Ok(exit)
             }
             End::Turn(turn) => {
-                if turn.outcome != TurnOutcome::Completed || screen.verbose {
-                    screen.say(one_line(&words::turn_ended(&turn)));
-                }
-                self.after(&turn).await;
+                let exit = self.turn_over(&turn).await;
                 if self.session.ephemeral {
                     // How long the agent takes to go is not this command's outcome.
                     drop(tokio::time::timeout(CLOSES_WITHIN, self.until_closed()).await);
                 }
-                Ok(outcome::exit_for(turn.outcome, turn.cause))
+                Ok(exit)
             }
         }
+    }
+
+    /// Says how the turn ended.
+    async fn turn_over(&self, turn: &TurnEnded) -> Exit {
+        if turn.outcome != TurnOutcome::Completed || self.ctx.screen.verbose {
+            self.ctx.screen.say(one_line(&words::turn_ended(turn)));
+        }
+        self.after(turn).await;
+        outcome::exit_for(turn.outcome, turn.cause)
     }
 
     /// Waits until the daemon says that the session is closed, so that whoever comes next finds it so.

@@ -1,4 +1,4 @@
-//! Much at once: many sessions, many starts, and a stop in the middle of it.
+//! Much at once: many sessions, many starts, a flood of output, and a stop in the middle of it.
 
 use serde_json::Value;
 use skep_tests::env::TestEnv;
@@ -96,4 +96,28 @@ fn g19_descriptors_and_processes_do_not_grow() {
         .chain(procs::children(worker))
         .filter(|pid| procs::is_zombie(*pid));
     assert_eq!(zombies.count(), 0);
+}
+
+#[test]
+fn load_a_flood_of_output_is_cancelled_at_once_and_grows_nothing_but_its_journal() {
+    /// Far less than the flood, more than a debug build needs.
+    const MOST_KIB: u64 = 64 * 1024;
+    let env = TestEnv::new();
+    let _begun = env.skep(["bg", "-y", "--name", "s", "yes"]).run().ok();
+    let follower = env.skep(["logs", "-f", "s"]).start();
+    let flooded = |session: &Value| session["head"]["seq"].as_u64().is_some_and(|seq| seq > 300);
+    env.wait_session("s", "a flood", flooded);
+    let asked = std::time::Instant::now();
+    let _cancelled = env.skep(["cancel", "s"]).run().ok();
+    let ended = env.wait_session("s", "the turn's end", |session| session["turn"].is_null());
+    // Well under a second where nothing else runs; a stuck flood would take as long as the cancel's grace.
+    assert!(asked.elapsed() < SOON / 4, "{:?}", asked.elapsed());
+    assert_eq!(ended["last_turn"]["outcome"], "cancelled", "{ended}");
+    for process in env.remains() {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", process.pid)).unwrap_or_default();
+        let peak = procs::field(&status, "VmHWM:").unwrap_or_default();
+        assert!(peak < MOST_KIB, "{process:?} has needed {peak} KiB");
+    }
+    follower.signal(nix::sys::signal::Signal::SIGINT);
+    let _left = follower.finish();
 }

@@ -139,6 +139,17 @@ fn ctrl_c_in_run_cancels_the_turn() {
 }
 
 #[test]
+fn ctrl_c_in_run_ends_a_flood_that_the_terminal_cannot_show_as_fast() {
+    let env = TestEnv::new();
+    let mut run = Terminal::start(env.skep(["run", "--name", "s", "yes"]));
+    run.shows("y\r\ny");
+    env.wait_session("s", "a flood", |session| session["head"]["seq"].as_u64().is_some_and(|seq| seq > 300));
+    run.type_text("\x03");
+    assert_eq!(run.exit_code(), 130);
+    run.shows("stays open: skep attach s");
+}
+
+#[test]
 fn a_second_ctrl_c_in_run_detaches_and_says_how_to_come_back() {
     let env = TestEnv::with_config("[session]\ncancel_grace = \"20s\"\n");
     let mut run = Terminal::start(env.skep(["run", "--agent", "fake", "--name", "deaf", "say begun\nhang"]));
