@@ -3,9 +3,13 @@
 
 use std::io;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
 
 use skep_journal::{JournalThread, Journals};
 use skep_sys::capture::LogWriter;
+
+/// How long the end of the worker waits for the disk that its agents' logs are on.
+const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// The threads, or the place for them. Cloneable; all clones mean the same threads.
 #[derive(Debug, Clone, Default)]
@@ -46,10 +50,13 @@ impl Disk {
         self.started().map_or(0, |threads| threads.journals.oldest_wait_ms())
     }
 
-    /// Writes what is pending and ends the journal's threads. Blocks on the disk.
+    /// Writes what is pending and ends the threads. Blocks on the disk.
     pub(crate) fn stop(&self) {
         if let Some(threads) = self.started() {
             drop(threads.owner.lock().unwrap_or_else(PoisonError::into_inner).take());
+            if !threads.logs.stop(LAST_WORDS) {
+                tracing::warn!("the last lines of agents' logs were not written within {LAST_WORDS:?}");
+            }
         }
     }
 }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use skep_common::api::{AddWorker, WorkerInfo};
 use skep_common::code::{ApiError, Code};
@@ -28,6 +29,9 @@ use crate::worker_file::{Added, WorkerFile, read_all};
 
 /// Requests that may wait for the actor.
 const REQUESTS: usize = 64;
+
+/// How long the end of the pool waits for the disk that the logs are on.
+const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// A request to the pool.
 #[derive(Debug)]
@@ -120,6 +124,15 @@ fn adopt_orphans() -> bool {
     }
 }
 
+/// Waits until the workers' last words are in their logs, but not for a disk that hangs.
+async fn write_out(logs: &LogWriter) {
+    let logs = logs.clone();
+    let written = tokio::task::spawn_blocking(move || logs.stop(LAST_WORDS)).await;
+    if !written.unwrap_or(false) {
+        tracing::warn!("the last lines of the workers' logs were not written within {LAST_WORDS:?}");
+    }
+}
+
 impl Actor {
     async fn run(mut self, mut requests: mpsc::Receiver<Request>) {
         let mut child_ended = match signal(SignalKind::child()) {
@@ -134,6 +147,7 @@ impl Actor {
             if let Phase::Stopping(waiting) = &mut self.phase
                 && self.drivers.is_empty()
             {
+                write_out(&self.shared.logs).await;
                 for reply in waiting.drain(..) {
                     // Whoever asked may have gone.
                     let _ = reply.send(());

@@ -175,12 +175,12 @@ fn g4_another_user_gets_neither_past_the_client_nor_past_the_server() {
     let curl =
         || env.program("curl".as_ref()).args(["-s", "-m", "10", "-H", &token, "--unix-socket", &socket, url]);
     let stranger = curl().cwd("/").wrapped(AS_STRANGER).run();
-    // 52: nothing was answered; 55 and 56: the connection was closed. Not 7: it could connect.
-    assert!(matches!(stranger.code(), 52 | 55 | 56), "{stranger}");
+    assert_ne!(stranger.code(), 0, "{stranger}");
     assert_eq!(stranger.stdout, "");
     let _own = curl().run().ok().says("\"sessions\"");
     allow(&env.state(), 0o700);
     allow(&env.state().join("token"), 0o600);
+    // So it was let in by the file's permissions, and sent away by the server.
     let _log = env.skep(["daemon", "logs"]).run().ok().says(&format!("user {STRANGER} was refused"));
 }
 
@@ -326,4 +326,104 @@ fn a_daemon_that_only_its_state_file_can_name_is_still_stopped() {
     let _stopped = env.skep(["daemon", "stop"]).run().ok();
     assert!(!procs::is_running(pid));
     drop(babbling);
+}
+
+#[test]
+fn p10_a_second_stop_kills_at_once_what_the_first_one_waits_for() {
+    let env = TestEnv::new();
+    let fake = toml_string(&built("fake-agent"));
+    env.configure(&format!(
+        "[restart]\nkill_grace = \"10m\"\n[session]\nstop_grace = \"10m\"\n\
+         [agents.deaf]\ncommand = [{fake}, \"--deaf\"]\neof_grace = \"10m\"\n"
+    ));
+    let script = "ignore-term\nsay ready\nhang";
+    let _begun = env.skep(["bg", "--agent", "deaf", "--name", "s", script]).run().ok();
+    wait_until("the turn", || env.events("s").iter().any(|event| event["kind"] == "update"));
+    let pid = env.daemon_pid();
+    let first = env.skep(["daemon", "stop"]).start();
+    let api = env.api();
+    wait_until("the daemon to be stopping", || {
+        let health = api.try_request("GET", "/health", None);
+        health.is_ok_and(|health| health.json()["status"] == "stopping")
+    });
+    assert!(procs::is_running(pid), "the agent has its grace");
+    let _second = env.skep(["daemon", "stop"]).run().ok();
+    let _first = first.finish().ok();
+    assert!(!procs::is_running(pid));
+    env.nothing_remains();
+    env.start_daemon();
+    let ended = env.events("s").into_iter().rfind(|event| event["kind"] == "turn_ended").unwrap();
+    assert_eq!(ended["data"]["outcome"], "interrupted", "{ended}");
+}
+
+#[test]
+fn g2_warm_prompts_use_the_agent_that_runs_and_verbose_says_more() {
+    let env = TestEnv::new();
+    let run = |args: &[&str]| env.skep(args.iter().copied()).run().ok();
+    let first = run(&["run", "--agent", "fake", "--name", "s", "pid"]);
+    let second = run(&["prompt", "s", "pid"]);
+    assert_eq!(first.stdout, second.stdout, "the same agent process");
+    assert!(first.stdout.trim().parse::<u32>().is_ok(), "{first}");
+    let more = run(&["--verbose", "prompt", "s", "pid"]);
+    assert!(more.stderr.len() > second.stderr.len(), "{more}");
+    assert_eq!(more.stdout, first.stdout, "standard output is the agent's alone");
+}
+
+#[test]
+fn s9_a_session_is_opened_at_once_when_the_start_names_it() {
+    let env = TestEnv::new();
+    let _started = env.skep(["daemon", "start", "--name", "standing", "--permission-mode=deny"]).run().ok();
+    let session = env.wait_session("standing", "the session", |_| true);
+    assert_eq!(
+        (&session["permission_mode"], &session["agent"]),
+        (&"deny".into(), &"shell".into()),
+        "{session}"
+    );
+    let refused = env.skep(["bg", "--name", "standing", "touch forbidden"]).run().ok();
+    let _done = env.skep(["wait", "standing"]).run();
+    assert!(!env.work().join("forbidden").exists(), "{refused}");
+}
+
+#[test]
+fn s10_several_workers_logs_are_shown_by_lines_with_their_names() {
+    let env = TestEnv::with_config("[pool.remote-control]\ncount = 2\n");
+    env.start_daemon();
+    env.wait_workers("two running workers", |workers| {
+        workers.iter().filter(|worker| worker["state"] == "running").count() == 2
+    });
+    let logs = env.state().join("logs");
+    for number in 1..=2 {
+        let mut log = fs::OpenOptions::new()
+            .append(true)
+            .create(true)
+            .open(logs.join(format!("remote-control-{number}.log")))
+            .unwrap();
+        writeln!(log, "a line of {number}").unwrap();
+    }
+    let shown = env.skep(["worker", "logs", "--type", "process"]).run().ok();
+    for number in 1..=2 {
+        let line = format!("remote-control-{number} | a line of {number}");
+        assert!(shown.stdout.lines().any(|shown| shown == line), "{shown}");
+    }
+}
+
+#[test]
+fn c6_a_foreground_run_registers_itself_while_it_runs() {
+    let env = TestEnv::new();
+    let gate = env.work().join("gate");
+    let script = format!("say begun\ngate {}", gate.display());
+    let run = env.skep(["run", "--agent", "fake", "--name", "s", &script]).start();
+    run.wait_stdout("begun");
+    let entry = env.state().join("registry").join(format!("cli-{}.json", run.pid()));
+    let entry_text = fs::read(&entry).unwrap();
+    let found: Value = serde_json::from_slice(&entry_text).unwrap();
+    assert_eq!(
+        (&found["process"]["pid"], &found["kind"]),
+        (&run.pid().into(), &"interactive".into()),
+        "{found}"
+    );
+    assert_eq!(found["cwd"], env.work().to_str().unwrap(), "{found}");
+    fs::write(gate, "").unwrap();
+    let _ended = run.finish().ok();
+    assert!(!entry.exists(), "it takes its entry away");
 }

@@ -61,6 +61,43 @@ async fn p20_a_flood_on_stderr_fills_its_log_and_nothing_else() {
 }
 
 #[tokio::test]
+async fn p20_a_workers_log_is_rotated_by_whole_lines_with_every_byte_kept() {
+    let mut noise = Vec::new();
+    for line in 0..9_000_usize {
+        noise.extend_from_slice(format!("{line}\r\t").as_bytes());
+        // No text at all, and no line but the one that ends here.
+        noise.extend_from_slice(&[0xff, 0xfe, 0, 0xc3]);
+        noise.extend(std::iter::repeat_n(b'x', line * 7 % 190));
+        noise.push(b'\n');
+    }
+    noise.extend_from_slice(b"a last line without its end");
+    let kept = async |files: usize| {
+        let home = Home::new();
+        std::fs::write(home.path("noise"), &noise).unwrap();
+        let toml = format!("logs.max_bytes = '64 KiB'\nlogs.files = {files}");
+        let mut bed = home.start("cat \"$home/noise\" >&2\nexit 78", &toml);
+        bed.reaches(FIRST, WorkerState::Parked).await;
+        let home = bed.stop().await;
+        let log = home.paths.worker_log(&worker(FIRST)).to_str().unwrap().to_owned();
+        let numbered = (1..files).map(|number| format!("{log}.{number}"));
+        let newest_first =
+            std::iter::once(log.clone()).chain(numbered).map_while(|path| std::fs::read(path).ok());
+        newest_first.collect::<Vec<Vec<u8>>>()
+    };
+    let files = kept(50).await;
+    assert!(files.len() > 10, "{} files", files.len());
+    assert!(files.iter().all(|file| file.len() <= 64 * 1024), "a file is too long");
+    assert!(files[1..].iter().all(|file| file.ends_with(b"\n")), "a line is torn");
+    assert_eq!(files.into_iter().rev().collect::<Vec<_>>().concat(), noise);
+
+    let files = kept(3).await;
+    assert_eq!(files.len(), 3);
+    let kept = files.into_iter().rev().collect::<Vec<_>>().concat();
+    assert!(noise.ends_with(&kept), "what is kept is the end");
+    assert_eq!(noise[noise.len() - kept.len() - 1], b'\n', "the first line is whole");
+}
+
+#[tokio::test]
 async fn p11_what_a_worker_leaves_behind_is_gone_before_its_end_is_told() {
     // Two forks, a session of its own, no environment, deaf to TERM, its pipes closed.
     let script = r#"
