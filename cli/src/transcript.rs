@@ -37,6 +37,15 @@ impl Transcript {
         self.printer.print(&pieces)
     }
 
+    /// Says what a person should know about the stream itself, on a line of its own.
+    pub(crate) fn remark(&mut self, item: &Item) -> Result<(), CliError> {
+        if let Some(remark) = item.remark() {
+            self.finish()?;
+            self.screen.say(remark);
+        }
+        Ok(())
+    }
+
     /// Takes note of a record that is on the screen already.
     pub(crate) fn note(&mut self, record: &Record) {
         drop(self.narrator.describe(record));
@@ -60,7 +69,7 @@ impl Transcript {
                 Item::Record(record, _) => pieces.extend(self.narrator.describe(record)),
                 Item::Unreadable { .. } => pieces.push(Piece::unreadable()),
                 Item::Gap { first_seq } => pieces.push(Piece::gap(*first_seq)),
-                Item::Away => {}
+                Item::Away | Item::Back => {}
             }
         }
         pieces
@@ -78,7 +87,7 @@ impl Transcript {
                     let line = serde_json::json!({"kind": "gap", "first_seq": first_seq});
                     out.extend_from_slice(format!("{line}\n").as_bytes());
                 }
-                Item::Away => {}
+                Item::Away | Item::Back => {}
             }
         }
         self.screen.raw(&out)

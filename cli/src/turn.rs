@@ -154,7 +154,7 @@ impl<'a> Watch<'a> {
                 end = end.or_else(|| self.record(record));
             }
             match &item {
-                Item::Away => self.ctx.screen.say("the daemon went away; waiting for it to come back"),
+                Item::Away | Item::Back => self.transcript.remark(&item)?,
                 Item::Gap { .. } | Item::Unreadable { .. } => shown.push(item),
                 Item::Record(record, _) => {
                     // The first line names the session already, and its question is asked below.

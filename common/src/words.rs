@@ -1,7 +1,7 @@
 //! The words that people read for states, outcomes, causes and modes, wherever they stand. Pure.
 
 use crate::api::WorkerState;
-use crate::event::{PermissionResolved, TurnEnded};
+use crate::event::{AgentExited, PermissionResolved, TurnEnded};
 use crate::session::{Cause, DecidedBy, PermissionMode, Resolution, SessionState, TurnOutcome};
 
 /// A session's state.
@@ -136,6 +136,21 @@ pub fn turn(ended: TurnOutcome, because: Option<Cause>, detail: Option<&str>) ->
     text
 }
 
+/// An agent's end in one line.
+#[must_use]
+pub fn agent_exited(exit: &AgentExited) -> String {
+    let mut text = match exit.cause {
+        Cause::AgentCrashed => cause(exit.cause).to_owned(),
+        because => format!("the agent ended: {}", cause(because)),
+    };
+    // Recovery was not there to see how it ended.
+    if exit.status != "unknown" {
+        text.push_str(": ");
+        text.push_str(&exit.status);
+    }
+    text
+}
+
 /// How a permission request was resolved, in one line.
 #[must_use]
 pub fn resolved(resolved: &PermissionResolved) -> String {
@@ -159,6 +174,17 @@ pub fn resolved(resolved: &PermissionResolved) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_agents_end_names_its_cause_and_status() {
+        let ended = |cause, status: &str| agent_exited(&AgentExited { status: status.to_owned(), cause });
+        assert_eq!(ended(Cause::AgentCrashed, "exit status 1"), "the agent crashed: exit status 1");
+        assert_eq!(
+            ended(Cause::Idle, "signal 9 (SIGKILL)"),
+            "the agent ended: idle for too long: signal 9 (SIGKILL)"
+        );
+        assert_eq!(ended(Cause::WorkerCrashed, "unknown"), "the agent ended: the worker crashed");
+    }
 
     #[test]
     fn a_turns_end_names_its_cause_and_detail() {

@@ -34,11 +34,24 @@ pub(crate) enum Item {
     },
     /// The daemon went away; its return is awaited.
     Away,
+    /// It is back, and the session's records go on.
+    Back,
     /// Events that are not kept any more.
     Gap {
         /// The first that is kept.
         first_seq: u64,
     },
+}
+
+impl Item {
+    /// What a person should know about the stream itself.
+    pub(crate) const fn remark(&self) -> Option<&'static str> {
+        match self {
+            Self::Away => Some("the daemon went away; waiting for it to come back"),
+            Self::Back => Some("the daemon is back"),
+            Self::Record(..) | Self::Unreadable { .. } | Self::Gap { .. } => None,
+        }
+    }
 }
 
 /// Where to begin.
@@ -198,6 +211,11 @@ impl Follower {
         }
         let path = format!("/sessions/{}/events?{query}", self.session);
         self.stream = Some(self.client.download(&path, "text/event-stream").await?);
+        if let Some(away) = &mut self.away
+            && std::mem::take(&mut away.announced)
+        {
+            self.ready.push_back(Item::Back);
+        }
         self.parser = Parser::default();
         Ok(())
     }

@@ -56,7 +56,7 @@ pub(crate) async fn run(ctx: &Context, args: AttachArgs) -> Outcome {
     let follower = Follower::new(ctx, client.clone(), session.id, From::TailTurns(args.tail));
     if !(ctx.screen.input_terminal && ctx.screen.out.terminal) {
         let mut transcript = Transcript::new(ctx.screen);
-        super::logs::follow(ctx, follower, &mut transcript).await?;
+        super::logs::follow(follower, &mut transcript).await?;
         transcript.finish()?;
         return Ok(Exit::Completed);
     }
@@ -178,7 +178,7 @@ impl<'a> Attached<'a> {
         let mut closed = false;
         while let Some(item) = next {
             match &item {
-                Item::Away => self.ctx.screen.say("the daemon went away; waiting for it to come back"),
+                Item::Away | Item::Back => self.transcript.remark(&item)?,
                 Item::Record(record, _) => {
                     ask |= self.record(record);
                     closed |= matches!(record.event, Event::SessionClosed(_));

@@ -47,7 +47,7 @@ pub(crate) async fn run(ctx: &Context, args: &LogsArgs) -> Outcome {
     let after = past(ctx, &client, &session, args.log.tail, &mut transcript).await?;
     if args.log.follow && !session.state.is_closed() {
         let follower = Follower::new(ctx, client, session.id, From::After(after));
-        follow(ctx, follower, &mut transcript).await?;
+        follow(follower, &mut transcript).await?;
     }
     transcript.finish()?;
     Ok(Exit::Completed)
@@ -109,18 +109,14 @@ fn items(page: &EventsPage) -> Vec<Item> {
 }
 
 /// Shows what happens, until the session is closed.
-pub(super) async fn follow(
-    ctx: &Context,
-    mut follower: Follower,
-    transcript: &mut Transcript,
-) -> Result<(), CliError> {
+pub(super) async fn follow(mut follower: Follower, transcript: &mut Transcript) -> Result<(), CliError> {
     while let Some(item) = follower.next().await? {
         let mut items = vec![item];
         while let Some(item) = follower.next_ready() {
             items.push(item);
         }
-        if items.iter().any(|item| matches!(item, Item::Away)) {
-            ctx.screen.say("the daemon went away; waiting for it to come back");
+        for item in &items {
+            transcript.remark(item)?;
         }
         transcript.show(&items)?;
     }

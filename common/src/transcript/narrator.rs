@@ -75,9 +75,7 @@ impl Narrator {
                 self.turn = Turn::None;
                 vec![Piece::Ended(end.outcome, words::turn_ended(end))]
             }
-            Event::AgentExited(exit) => {
-                quiet(format!("the agent ended: {} ({})", exit.status, words::cause(exit.cause)))
-            }
+            Event::AgentExited(exit) => quiet(words::agent_exited(exit)),
             Event::Note(remark) => note(tone(&remark.level), remark.text.clone()),
             Event::SessionClosed(closed) => quiet(format!("session closed: {}", words::cause(closed.cause))),
             Event::SessionOpened(_)
