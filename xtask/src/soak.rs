@@ -30,6 +30,7 @@ impl Soak {
         say(&format!("seed {seed}"));
         let mut random = Random(seed | 1);
         let deadline = Instant::now() + Duration::from_secs(self.minutes * 60);
+        reused_numbers()?;
         let mut rounds = 0;
         while Instant::now() < deadline {
             rounds += 1;
@@ -90,6 +91,15 @@ fn kill_somebody(random: &mut Random) -> Result<()> {
     let ends = kept.iter().filter(|event| event["kind"] == "turn_ended").count();
     ensure!(ends == 1, "{ends} ends of one turn");
     drop(env);
+    Ok(())
+}
+
+/// Promise 13: 10,000 process numbers are given to strangers, and no signal reaches one.
+fn reused_numbers() -> Result<()> {
+    let mut test = cargo();
+    test.args(["test", "--package", "skep-sys", "--test", "it", "--", "--exact"]);
+    test.arg("reuse::p13_no_signal_reaches_a_stranger_whose_number_was_ours");
+    run(test.env("SKEP_TEST_PID_REUSES", "10000"))?;
     Ok(())
 }
 
