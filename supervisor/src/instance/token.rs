@@ -53,7 +53,7 @@ pub enum TokenError {
         path: PathBuf,
     },
     /// It cannot be read or written.
-    #[error("the token file `{}` cannot be used", path.display())]
+    #[error("the token file `{}` cannot be used: {source}", path.display())]
     Io {
         /// The token file.
         path: PathBuf,

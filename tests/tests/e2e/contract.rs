@@ -427,3 +427,61 @@ fn c6_a_foreground_run_registers_itself_while_it_runs() {
     let _ended = run.finish().ok();
     assert!(!entry.exists(), "it takes its entry away");
 }
+
+#[test]
+fn g6_a_directory_that_the_user_may_not_enter_is_refused() {
+    need_root();
+    let env = TestEnv::with_own_binary("");
+    let home = env.root().join("home of another");
+    let (closed, open) = (env.root().join("closed"), home.join("open"));
+    for dir in [&home, &closed, &open] {
+        fs::create_dir(dir).unwrap();
+        allow(dir, 0o700);
+    }
+    allow(env.root(), 0o755);
+    for dir in [&home, &open] {
+        chown(dir, Some(STRANGER), Some(STRANGER)).unwrap();
+    }
+    let theirs = |args: &[&str]| -> Output {
+        let skep = env.skep(args.iter().copied()).env("HOME", &home).env("SKEP_HOME", home.join("skep"));
+        skep.cwd("/").wrapped(AS_STRANGER).run()
+    };
+    let _opened = theirs(&["run", "-C", open.to_str().unwrap(), "pwd"]).ok().says("open");
+    let refused = theirs(&["run", "-C", closed.to_str().unwrap(), "pwd"]);
+    assert_ne!(refused.code(), 0, "{refused}");
+    assert!(refused.stderr.contains("closed"), "it names the directory: {refused}");
+    let _stopped = theirs(&["daemon", "stop"]).ok();
+    let unwritable = env.skep(["run", "true"]).env("SKEP_HOME", closed.join("skep")).cwd("/");
+    let refused = unwritable.wrapped(AS_STRANGER).run();
+    assert_ne!(refused.code(), 0, "{refused}");
+    assert!(refused.stderr.contains("closed") && refused.stderr.contains("Permission denied"), "{refused}");
+}
+
+#[test]
+fn p07_a_daemon_without_descriptors_fails_to_start_a_worker_and_serves_on() {
+    let env = TestEnv::with_config("[restart]\nfirst_delay = \"0s\"\nmax_delay = \"0s\"\n");
+    env.start_daemon();
+    let workers = env.wait_workers("a running worker", |workers| workers[0]["state"] == "running");
+    let pid = env.daemon_pid().to_string();
+    let limit = |files: &str| {
+        let _set = env.program("prlimit".as_ref()).args(["--pid", &pid, files]).run().ok();
+    };
+    limit("--nofile=3:1024");
+    procs::signal(number(&workers[0]["process"]["pid"]), nix::sys::signal::Signal::SIGKILL);
+    let logs = env.state().join("logs");
+    let told = || {
+        let days = fs::read_dir(&logs).unwrap().flatten().map(|day| day.path().join("work.log"));
+        days.filter_map(|log| fs::read_to_string(log).ok()).any(|log| log.contains("Too many open files"))
+    };
+    wait_until("the failure to be logged", told);
+    limit("--nofile=1024:1024");
+    let worker = env.wait_workers("an end of the failures", |workers| {
+        workers[0]["state"] == "running" || workers[0]["state"] == "parked"
+    })[0]
+        .clone();
+    if worker["state"] == "parked" {
+        let _unparked = env.skep(["worker", "unpark", worker["id"].as_str().unwrap()]).run().ok();
+    }
+    let _works = env.skep(["run", "echo well again"]).run().ok().says("well again");
+    assert_eq!(env.daemon_pid().to_string(), pid);
+}
