@@ -1,9 +1,38 @@
-//! A person's answer to a permission request, as it is typed. Pure.
+//! A permission request's question at the terminal, and a person's answer as it is typed.
 
 use skep_common::protocol::Decision;
 
+use crate::render::screen::Screen;
+
 /// What can be typed.
 pub(crate) const CHOICES: &str = "[a]llow  [d]eny  [A]llow always  [D]eny always ?";
+
+/// Whether the cursor stands behind a question. Whatever is written next begins a line of its own then.
+#[derive(Debug, Default)]
+pub(crate) struct Cursor {
+    behind_question: bool,
+}
+
+impl Cursor {
+    /// Asks.
+    pub(crate) fn ask(&mut self, screen: Screen, question: &str) {
+        self.end_line(screen);
+        screen.ask(question);
+        self.behind_question = true;
+    }
+
+    /// The person ended the line.
+    pub(crate) const fn entered(&mut self) {
+        self.behind_question = false;
+    }
+
+    /// Something else is about to be written.
+    pub(crate) fn end_line(&mut self, screen: Screen) {
+        if std::mem::take(&mut self.behind_question) {
+            screen.err_bytes(b"\n");
+        }
+    }
+}
 
 /// The decision that a line means, if it means one.
 pub(crate) fn decision(line: &str) -> Option<Decision> {

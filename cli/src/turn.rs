@@ -20,6 +20,7 @@ use crate::context::Context;
 use crate::error::{CliError, Outcome};
 use crate::exit::Exit;
 use crate::overtake::Overtaking;
+use crate::question::Cursor;
 use crate::render::short;
 use crate::render::table::label;
 use crate::terminal::{Asked, Lines, Signals};
@@ -51,6 +52,7 @@ pub(crate) struct Watch<'a> {
     asked: Option<PermissionId>,
     ours: bool,
     cancelling: bool,
+    cursor: Cursor,
     overtaking: Overtaking,
     since: Instant,
 }
@@ -92,6 +94,7 @@ impl<'a> Watch<'a> {
             asked: None,
             ours: false,
             cancelling: false,
+            cursor: Cursor::default(),
             overtaking: Overtaking::default(),
             since: Instant::now(),
         })
@@ -146,7 +149,6 @@ impl<'a> Watch<'a> {
 
     /// Takes everything that came, shows it in one write, and sees whether the turn ended with it.
     async fn items(&mut self, first: Item) -> Result<Option<Exit>, CliError> {
-        let mut shown = Vec::new();
         let mut end = None;
         let mut next = Some(first);
         while let Some(item) = next {
@@ -154,13 +156,16 @@ impl<'a> Watch<'a> {
                 end = end.or_else(|| self.record(record));
             }
             match &item {
-                Item::Away | Item::Back => self.transcript.remark(&item)?,
-                Item::Gap { .. } | Item::Unreadable { .. } => shown.push(item),
+                Item::Away | Item::Back => {
+                    self.cursor.end_line(self.ctx.screen);
+                    self.transcript.remark(&item)?;
+                }
+                Item::Gap { .. } | Item::Unreadable { .. } => self.transcript.add(&item),
                 Item::Record(record, _) => {
                     // The first line names the session already, and its question is asked below.
                     let spoken = matches!(record.event, Event::State(_) | Event::TurnEnded(_));
                     if self.ours && (self.ctx.screen.json() || !spoken) {
-                        shown.push(item);
+                        self.transcript.add(&item);
                     } else {
                         self.transcript.note(record);
                     }
@@ -168,7 +173,10 @@ impl<'a> Watch<'a> {
             }
             next = if end.is_none() { self.follower.next_ready() } else { None };
         }
-        self.transcript.show(&shown)?;
+        if !self.transcript.is_empty() {
+            self.cursor.end_line(self.ctx.screen);
+            self.transcript.flush()?;
+        }
         match end {
             Some(end) => self.end(end).await.map(Some),
             None => Ok(None),
@@ -197,6 +205,7 @@ impl<'a> Watch<'a> {
                 self.waiting.retain(|request| request.permission != resolved.permission);
                 if self.asked == Some(resolved.permission) {
                     self.asked = None;
+                    self.cursor.end_line(self.ctx.screen);
                     self.ctx.screen.say(words::resolved(resolved));
                 }
                 self.ask_at =
@@ -217,7 +226,8 @@ impl<'a> Watch<'a> {
         let agent = one_line(&self.session.agent);
         if self.ctx.screen.can_ask() && !self.ctx.screen.json() {
             self.asked = Some(request.permission);
-            self.ctx.screen.ask(&format!("{agent} {wish}\n      {} ", question::CHOICES));
+            let question = format!("{agent} {wish}\n      {} ", question::CHOICES);
+            self.cursor.ask(self.ctx.screen, &question);
             return Ok(None);
         }
         let id = short(request.permission);
@@ -229,13 +239,14 @@ impl<'a> Watch<'a> {
 
     /// A line typed while a question is open.
     async fn line(&mut self, line: Option<String>) -> Result<Option<Exit>, CliError> {
+        self.cursor.entered();
         let Some(permission) = self.asked else { return Ok(None) };
         let Some(line) = line else {
             self.asked = None;
             return Ok(Some(self.leave()));
         };
         let Some(decision) = question::decision(&line) else {
-            self.ctx.screen.ask(&format!("{} ", question::CHOICES));
+            self.cursor.ask(self.ctx.screen, &format!("{} ", question::CHOICES));
             return Ok(None);
         };
         match self.follower.client().answer(self.session.id, permission, decision).await {
@@ -244,7 +255,7 @@ impl<'a> Watch<'a> {
             Err(error) if error.code() == Some(Code::AlreadyResolved) => {}
             Err(error) if error.is_transient() => {
                 self.ctx.screen.say(format!("the answer did not arrive: {error}"));
-                self.ctx.screen.ask(&format!("{} ", question::CHOICES));
+                self.cursor.ask(self.ctx.screen, &format!("{} ", question::CHOICES));
             }
             Err(error) => return Err(error.into()),
         }
@@ -253,6 +264,7 @@ impl<'a> Watch<'a> {
 
     /// Ctrl-C: the first cancels the turn, the second leaves it.
     async fn interrupt(&mut self) -> Result<Option<Exit>, CliError> {
+        self.cursor.end_line(self.ctx.screen);
         if std::mem::replace(&mut self.cancelling, true) {
             return Ok(Some(self.leave()));
         }
@@ -280,6 +292,7 @@ impl<'a> Watch<'a> {
 
     /// The turn is over, but a flood of its output is still on its way here: nobody waits for that.
     async fn overtaken(&mut self, end: TurnEnded) -> Outcome {
+        self.cursor.end_line(self.ctx.screen);
         self.transcript.finish()?;
         self.ctx.screen.say("the rest of its output is not shown");
         Ok(self.turn_over(&end).await)
@@ -287,6 +300,7 @@ impl<'a> Watch<'a> {
 
     /// Leaves the turn running.
     fn leave(&mut self) -> Exit {
+        self.cursor.end_line(self.ctx.screen);
         drop(self.transcript.finish());
         let session = label(&self.session);
         let what = if self.waiting.is_empty() { "still runs" } else { "waits for an answer" };
@@ -296,11 +310,13 @@ impl<'a> Watch<'a> {
     }
 
     fn closed(&mut self) -> Outcome {
+        self.cursor.end_line(self.ctx.screen);
         self.transcript.finish()?;
         Err(CliError::failed(format!("session {} was closed", label(&self.session))))
     }
 
     async fn end(&mut self, end: End) -> Outcome {
+        self.cursor.end_line(self.ctx.screen);
         self.transcript.finish()?;
         let screen = self.ctx.screen;
         match end {

@@ -25,6 +25,7 @@ use crate::exit::Exit;
 use crate::register::register;
 use crate::render::table::label;
 
+use crate::question::Cursor;
 use crate::terminal::{Lines, Signals};
 use crate::transcript::Transcript;
 use crate::{notify, question, start};
@@ -61,7 +62,7 @@ pub(crate) async fn run(ctx: &Context, args: AttachArgs) -> Outcome {
         return Ok(Exit::Completed);
     }
     let _registration = register(ctx, &session);
-    Attached::new(ctx, session, follower, args.read_only)?.run().await
+    Attached::new(ctx, session, follower, &args)?.run().await
 }
 
 /// The latest session that needs a person, else the latest open one, else the latest of all.
@@ -94,8 +95,11 @@ struct Attached<'a> {
     transcript: Transcript,
     signals: Signals,
     lines: Lines,
+    /// How many recent turns are shown first.
+    tail: u32,
     read_only: bool,
     busy: bool,
+    cursor: Cursor,
     waiting: Vec<Waiting>,
     own: HashSet<PromptId>,
 }
@@ -111,7 +115,7 @@ impl<'a> Attached<'a> {
         ctx: &'a Context,
         session: SessionInfo,
         follower: Follower,
-        read_only: bool,
+        args: &AttachArgs,
     ) -> Result<Self, CliError> {
         let waiting = session
             .waiting
@@ -126,7 +130,9 @@ impl<'a> Attached<'a> {
             transcript: Transcript::new(ctx.screen),
             signals: Signals::new()?,
             lines: Lines::default(),
-            read_only,
+            tail: args.tail,
+            read_only: args.read_only,
+            cursor: Cursor::default(),
             waiting,
             own: HashSet::new(),
         })
@@ -134,6 +140,9 @@ impl<'a> Attached<'a> {
 
     async fn run(mut self) -> Outcome {
         self.greet();
+        if self.tail == 0 {
+            self.show_question();
+        }
         loop {
             let ended = match self.next().await? {
                 Next::Item(Some(first)) => self.items(first)?,
@@ -153,8 +162,8 @@ impl<'a> Attached<'a> {
         tokio::select! {
             biased;
             _ = self.signals.next() => Ok(Next::Signal),
-            item = self.follower.next() => Ok(Next::Item(item?)),
             line = self.lines.next(), if typing => Ok(Next::Line(line)),
+            item = self.follower.next() => Ok(Next::Item(item?)),
         }
     }
 
@@ -169,30 +178,35 @@ impl<'a> Attached<'a> {
                 "a line is a prompt; a/d answers a request; /daemon … runs a command; Ctrl-C detaches"
             }
         });
-        self.show_question();
     }
 
     fn items(&mut self, first: Item) -> Result<Option<Exit>, CliError> {
-        let (mut shown, mut ask) = (Vec::new(), false);
+        let mut ask = false;
         let mut next = Some(first);
         let mut closed = false;
         while let Some(item) = next {
             match &item {
-                Item::Away | Item::Back => self.transcript.remark(&item)?,
+                Item::Away | Item::Back => {
+                    self.cursor.end_line(self.ctx.screen);
+                    self.transcript.remark(&item)?;
+                }
                 Item::Record(record, _) => {
                     ask |= self.record(record);
                     closed |= matches!(record.event, Event::SessionClosed(_));
                     if self.is_on_screen(record) {
                         self.transcript.note(record);
                     } else {
-                        shown.push(item);
+                        self.transcript.add(&item);
                     }
                 }
-                Item::Unreadable { .. } | Item::Gap { .. } => shown.push(item),
+                Item::Unreadable { .. } | Item::Gap { .. } => self.transcript.add(&item),
             }
             next = self.follower.next_ready();
         }
-        self.transcript.show(&shown)?;
+        if !self.transcript.is_empty() {
+            self.cursor.end_line(self.ctx.screen);
+            self.transcript.flush()?;
+        }
         if ask {
             notify::ring(self.ctx, Occasion::NeedsYou);
             self.show_question();
@@ -211,6 +225,11 @@ impl<'a> Attached<'a> {
 
     /// Keeps track; whether there is a new question.
     fn record(&mut self, record: &Record) -> bool {
+        let known = self.session.head.seq;
+        if record.seq <= known {
+            // History: the session's state was told with its end, and is asked about there.
+            return record.seq == known && !self.waiting.is_empty();
+        }
         match &record.event {
             Event::TurnStarted(_) => self.busy = true,
             Event::TurnEnded(_) => {
@@ -233,20 +252,18 @@ impl<'a> Attached<'a> {
         false
     }
 
-    fn show_question(&self) {
+    fn show_question(&mut self) {
         if let Some(waiting) = self.waiting.first()
             && !self.read_only
         {
             let agent = one_line(&self.session.agent);
-            self.ctx.screen.ask(&format!(
-                "{agent} {}\n      {} ",
-                one_line(&waiting.wish),
-                question::CHOICES
-            ));
+            let question = format!("{agent} {}\n      {} ", one_line(&waiting.wish), question::CHOICES);
+            self.cursor.ask(self.ctx.screen, &question);
         }
     }
 
     async fn line(&mut self, line: &str) -> Result<Option<Exit>, CliError> {
+        self.cursor.entered();
         if line.is_empty() {
             return Ok(None);
         }
@@ -300,6 +317,7 @@ impl<'a> Attached<'a> {
     }
 
     fn detach(&mut self) -> Exit {
+        self.cursor.end_line(self.ctx.screen);
         drop(self.transcript.finish());
         let session = label(&self.session);
         let what = match (self.busy, self.waiting.is_empty()) {

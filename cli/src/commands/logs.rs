@@ -71,8 +71,14 @@ async fn past(
                     tail.push(&format!("{}\n", json.get()));
                 }
             }
-            Some(tail) => tail.push(&transcript.render(&items(&page))?),
-            None => transcript.show(&items(&page))?,
+            Some(tail) => {
+                items(&page).iter().for_each(|item| transcript.add(item));
+                tail.push(&transcript.render()?);
+            }
+            None => {
+                items(&page).iter().for_each(|item| transcript.add(item));
+                transcript.flush()?;
+            }
         }
         if page.next <= after {
             break;
@@ -111,14 +117,13 @@ fn items(page: &EventsPage) -> Vec<Item> {
 /// Shows what happens, until the session is closed.
 pub(super) async fn follow(mut follower: Follower, transcript: &mut Transcript) -> Result<(), CliError> {
     while let Some(item) = follower.next().await? {
-        let mut items = vec![item];
-        while let Some(item) = follower.next_ready() {
-            items.push(item);
+        let mut next = Some(item);
+        while let Some(item) = next {
+            transcript.remark(&item)?;
+            transcript.add(&item);
+            next = follower.next_ready();
         }
-        for item in &items {
-            transcript.remark(item)?;
-        }
-        transcript.show(&items)?;
+        transcript.flush()?;
     }
     Ok(())
 }

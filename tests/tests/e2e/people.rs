@@ -68,9 +68,12 @@ fn attach_takes_the_answer_to_a_permission_request() {
     env.wait_session("asks", "a permission request", |session| session["state"] == "needs_you");
     // Without a name: the latest that needs somebody.
     let mut attach = Terminal::start(env.skep(["attach"]));
-    attach.shows("a deed");
+    attach.shows("[a]llow");
     attach.type_text("a\r");
-    attach.shows("went on");
+    attach.shows("completed");
+    assert!(attach.text().contains("went on\r\n✓ completed"), "{}", attach.text());
+    let screen = attach.text();
+    assert_eq!(screen.matches("wants to").count(), 1, "a question is asked once:\n{screen}");
     attach.type_text("\x03");
     attach.exit_code();
 }
