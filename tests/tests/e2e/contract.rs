@@ -485,3 +485,30 @@ fn p07_a_daemon_without_descriptors_fails_to_start_a_worker_and_serves_on() {
     let _works = env.skep(["run", "echo well again"]).run().ok().says("well again");
     assert_eq!(env.daemon_pid().to_string(), pid);
 }
+
+#[test]
+fn p21_a_command_gets_clean_signals_descriptors_and_umask_however_careless_the_launcher_was() {
+    let env = TestEnv::new();
+    let careless =
+        r#"trap '' INT HUP TERM PIPE USR1; umask 0; exec "$0" daemon start 8</dev/null 9>"$HOME/kept""#;
+    let _started = env.program("sh".as_ref()).args(["-c", careless]).arg(env.bin()).run().ok();
+    let look = "umask; grep -E '^Sig(Ign|Blk)' /proc/self/status; ls -l /proc/self/fd | grep -c kept";
+    let shown = env.skep(["run", look]).run();
+    assert!(shown.stdout.contains("0077"), "{shown}");
+    for name in ["SigIgn:", "SigBlk:"] {
+        let mask = shown
+            .stdout
+            .lines()
+            .find_map(|line| line.strip_prefix(name))
+            .unwrap_or_else(|| panic!("{shown}"));
+        // glibc's posix_spawn leaves the two signals that it keeps for itself ignored in every child.
+        let signals = u64::from_str_radix(mask.trim(), 16).unwrap() & !0x1_8000_0000;
+        assert_eq!(signals, 0, "{name} {shown}");
+    }
+    assert!(shown.stdout.trim_end().ends_with("\n0"), "a descriptor of the launcher was passed on: {shown}");
+    let kept = |pid: u32| {
+        let files = fs::read_dir(format!("/proc/{pid}/fd")).unwrap().flatten();
+        files.filter_map(|file| fs::read_link(file.path()).ok()).any(|path| path.ends_with("kept"))
+    };
+    assert!(!kept(env.daemon_pid()), "nor did the daemon keep it");
+}
