@@ -1,31 +1,17 @@
-//! Promises that need two processes, two users, two versions, or a process that outlives its leader.
+//! Promises that need two processes, or one that outlives its leader, or a careless launcher.
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::os::fd::AsRawFd as _;
-use std::os::unix::fs::{PermissionsExt as _, chown};
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
-use nix::sys::socket::{Shutdown, shutdown};
-use serde_json::{Value, json};
-use skep_tests::cmd::Output;
+use nix::sys::signal::Signal;
+use serde_json::Value;
 use skep_tests::env::{TestEnv, built, number, toml_string};
 use skep_tests::procs;
 use skep_tests::wait::{wait_for, wait_until};
-
-/// Somebody else: nobody.
-const STRANGER: u32 = 65534;
-
-/// How a program runs as somebody else.
-const AS_STRANGER: [&str; 5] = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--"];
-
-fn need_root() {
-    assert!(nix::unistd::geteuid().is_root(), "this test drops privileges: run it as root");
-}
 
 fn allow(path: &Path, mode: u32) {
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
@@ -139,7 +125,7 @@ fn p12_a_workers_end_is_told_at_once_though_a_grandchild_holds_its_pipes() {
     fs::write(&script, "#!/bin/sh\necho last words >&2\nsleep 987654 &\nexit 78\n").unwrap();
     allow(&script, 0o755);
     env.replace_binary(&script);
-    procs::signal(number(&workers[0]["process"]["pid"]), nix::sys::signal::Signal::SIGKILL);
+    procs::signal(number(&workers[0]["process"]["pid"]), Signal::SIGKILL);
     let parked = env.wait_workers("a parked worker", |workers| workers[0]["state"] == "parked")[0].clone();
     assert!(parked["last_exit"].as_str().unwrap().contains("exit status 78"), "{parked}");
     assert!(parked["last_stderr"].as_str().unwrap().contains("last words"), "{parked}");
@@ -154,79 +140,6 @@ fn p12_a_workers_end_is_told_at_once_though_a_grandchild_holds_its_pipes() {
 }
 
 #[test]
-fn g4_another_user_gets_neither_past_the_client_nor_past_the_server() {
-    need_root();
-    let env = TestEnv::with_own_binary("");
-    env.start_daemon();
-    let socket = env.daemon_file()["socket"].as_str().unwrap().to_owned();
-    for dir in [env.root(), &env.state(), &env.work()] {
-        allow(dir, 0o755);
-    }
-    allow(Path::new(&socket), 0o666);
-    allow(&env.state().join("token"), 0o644);
-    let none = env.root().join("nothing of theirs");
-    for (home, why) in [(env.state(), "not a regular file of yours"), (none, "belongs to")] {
-        let client = env.skep(["--socket", &socket, "ps"]).env("SKEP_HOME", home).cwd("/");
-        let refused = client.wrapped(AS_STRANGER).run().warns(why);
-        assert_ne!(refused.code(), 0, "{refused}");
-    }
-    let token = format!("authorization: Bearer {}", env.token());
-    let url = "http://skep/api/v1/sessions";
-    let curl =
-        || env.program("curl".as_ref()).args(["-s", "-m", "10", "-H", &token, "--unix-socket", &socket, url]);
-    let stranger = curl().cwd("/").wrapped(AS_STRANGER).run();
-    assert_ne!(stranger.code(), 0, "{stranger}");
-    assert_eq!(stranger.stdout, "");
-    let _own = curl().run().ok().says("\"sessions\"");
-    allow(&env.state(), 0o700);
-    allow(&env.state().join("token"), 0o600);
-    // So it was let in by the file's permissions, and sent away by the server.
-    let _log = env.skep(["daemon", "logs"]).run().ok().says(&format!("user {STRANGER} was refused"));
-}
-
-#[test]
-fn g23_two_users_on_one_machine_never_disturb_each_other() {
-    need_root();
-    let env = TestEnv::with_own_binary("");
-    for dir in [env.root(), &env.work()] {
-        allow(dir, 0o755);
-    }
-    let home = env.root().join("home of another");
-    fs::create_dir(&home).unwrap();
-    allow(&home, 0o700);
-    chown(&home, Some(STRANGER), Some(STRANGER)).unwrap();
-    let theirs = |args: &[&str]| -> Output {
-        let state = home.join("skep");
-        let skep = env.skep(args.iter().copied()).env("HOME", &home).env("SKEP_HOME", state).cwd(&home);
-        skep.wrapped(AS_STRANGER).run()
-    };
-    let _ours = env.skep(["run", "--name", "same", "echo ours"]).run().ok().says("ours");
-    let _theirs = theirs(&["run", "--name", "same", "id -u"]).ok().says(&STRANGER.to_string());
-    let _busy = theirs(&["bg", "-y", "--name", "long", "sleep 987653"]).ok();
-    let listed = env.skep(["ps"]).run().ok();
-    assert!(listed.stdout.contains("same") && !listed.stdout.contains("long"), "{listed}");
-
-    let ours = env.daemon_file()["socket"].as_str().unwrap().to_owned();
-    let their_file: Value =
-        serde_json::from_slice(&fs::read(home.join("skep/daemon.json")).unwrap()).unwrap();
-    let their_socket = their_file["socket"].as_str().unwrap();
-    for refused in [theirs(&["--socket", &ours, "ps"]), env.skep(["--socket", their_socket, "ps"]).run()] {
-        assert_ne!(refused.code(), 0, "{refused}");
-        assert_eq!(refused.stdout, "", "{refused}");
-    }
-
-    let _stopped = env.skep(["daemon", "stop"]).run().ok();
-    let listed = theirs(&["ps"]).ok().says("long");
-    assert!(listed.stdout.contains("running"), "{listed}");
-    let sleeps = || procs::carrying(&home).iter().any(|trace| trace.command.contains("987653"));
-    assert!(sleeps(), "ours took theirs along");
-    env.start_daemon();
-    let _ended = theirs(&["daemon", "stop"]).ok();
-    assert!(!sleeps());
-    let _ours = env.skep(["prompt", "same", "echo still here"]).run().ok().says("still here");
-}
-
-#[test]
 fn c5_the_daemons_debug_log_is_shown_and_is_not_its_telemetry() {
     let env = TestEnv::new();
     let _started = env.skep(["--debug", "daemon", "start"]).run().ok();
@@ -235,97 +148,6 @@ fn c5_the_daemons_debug_log_is_shown_and_is_not_its_telemetry() {
     wait_until("the debug log", || log("debug").contains("\"DEBUG\"") || log("debug").contains("\"TRACE\""));
     let telemetry = log("telemetry");
     assert!(telemetry.contains("\"INFO\"") && !telemetry.contains("\"DEBUG\""), "{telemetry}");
-}
-
-/// Answers every request as a daemon of version 99 might: what `answer` says for a path, and else that there is no
-/// such route.
-struct FutureDaemon {
-    socket: PathBuf,
-    listener: UnixListener,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl FutureDaemon {
-    fn serve(socket: PathBuf, answer: fn(&str) -> Option<Value>) -> Self {
-        let listener = UnixListener::bind(&socket).unwrap();
-        let ours = listener.try_clone().unwrap();
-        let thread = std::thread::spawn(move || {
-            for stream in listener.incoming().map_while(Result::ok) {
-                reply(stream, answer).ok();
-            }
-        });
-        Self { socket, listener: ours, thread: Some(thread) }
-    }
-}
-
-impl Drop for FutureDaemon {
-    fn drop(&mut self) {
-        shutdown(self.listener.as_raw_fd(), Shutdown::Both).ok();
-        self.thread.take().map(JoinHandle::join);
-        fs::remove_file(&self.socket).ok();
-    }
-}
-
-fn reply(mut stream: UnixStream, answer: fn(&str) -> Option<Value>) -> std::io::Result<()> {
-    let mut head = BufReader::new(&stream).lines();
-    let request = head.next().unwrap_or_else(|| Ok(String::new()))?;
-    while head.next().is_some_and(|line| line.is_ok_and(|line| !line.is_empty())) {}
-    let path = request.split(' ').nth(1).unwrap_or_default();
-    let (status, body) = match answer(path) {
-        Some(body) => ("200 OK", body),
-        None => ("404 Not Found", json!({"error": {"code": "route_not_found", "message": "no such route"}})),
-    };
-    let body = body.to_string();
-    let length = body.len();
-    write!(stream, "HTTP/1.1 {status}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}")
-}
-
-fn health() -> Value {
-    let process = json!({"pid": std::process::id(), "start_time": 1, "boot_id": "b"});
-    json!({"status": "ok", "process": process, "version": "99.0.0", "mood": "sunny"})
-}
-
-#[test]
-fn a_daemon_of_another_version_is_worked_with_or_one_line_says_what_to_do() {
-    let env = TestEnv::new();
-    let at = |name: &str| env.state().join(name);
-    let ask = |daemon: &FutureDaemon, args: &[&str]| {
-        env.skep(["--socket", daemon.socket.to_str().unwrap()]).args(args.iter().copied()).run()
-    };
-    let understood = FutureDaemon::serve(at("understood"), |path| match path {
-        path if path.ends_with("/health") => Some(health()),
-        path if path.contains("/sessions") => Some(json!({"sessions": [], "weather": "fine"})),
-        _ => None,
-    });
-    let _what_both_know = ask(&understood, &["ps"]).ok();
-
-    let strange = FutureDaemon::serve(at("strange"), |path| path.ends_with("/health").then(health));
-    for args in [&["ps"][..], &["inbox"], &["run", "true"]] {
-        let refused = ask(&strange, args);
-        assert_ne!(refused.code(), 0, "{refused}");
-        let advice = refused.stderr.lines().find(|line| line.contains("skep daemon restart"));
-        assert!(advice.is_some_and(|line| line.contains("99.0.0")), "{refused}");
-    }
-
-    let babbling = FutureDaemon::serve(at("babbling"), |_| Some(json!({"life": 42})));
-    let refused = ask(&babbling, &["ps"]).warns("skep daemon restart");
-    assert_ne!(refused.code(), 0, "{refused}");
-}
-
-#[test]
-fn a_daemon_that_only_its_state_file_can_name_is_still_stopped() {
-    let env = TestEnv::new();
-    env.start_daemon();
-    let pid = env.daemon_pid();
-    let file = env.daemon_file();
-    // Another one answers at its socket, in words that nobody understands.
-    let socket = PathBuf::from(file["socket"].as_str().unwrap());
-    fs::remove_file(&socket).unwrap();
-    let babbling = FutureDaemon::serve(socket, |_| Some(json!({"life": 42})));
-    let _unclear = env.skep(["daemon", "status"]).run().exits(3).warns("skep daemon restart");
-    let _stopped = env.skep(["daemon", "stop"]).run().ok();
-    assert!(!procs::is_running(pid));
-    drop(babbling);
 }
 
 #[test]
@@ -429,35 +251,6 @@ fn c6_a_foreground_run_registers_itself_while_it_runs() {
 }
 
 #[test]
-fn g6_a_directory_that_the_user_may_not_enter_is_refused() {
-    need_root();
-    let env = TestEnv::with_own_binary("");
-    let home = env.root().join("home of another");
-    let (closed, open) = (env.root().join("closed"), home.join("open"));
-    for dir in [&home, &closed, &open] {
-        fs::create_dir(dir).unwrap();
-        allow(dir, 0o700);
-    }
-    allow(env.root(), 0o755);
-    for dir in [&home, &open] {
-        chown(dir, Some(STRANGER), Some(STRANGER)).unwrap();
-    }
-    let theirs = |args: &[&str]| -> Output {
-        let skep = env.skep(args.iter().copied()).env("HOME", &home).env("SKEP_HOME", home.join("skep"));
-        skep.cwd("/").wrapped(AS_STRANGER).run()
-    };
-    let _opened = theirs(&["run", "-C", open.to_str().unwrap(), "pwd"]).ok().says("open");
-    let refused = theirs(&["run", "-C", closed.to_str().unwrap(), "pwd"]);
-    assert_ne!(refused.code(), 0, "{refused}");
-    assert!(refused.stderr.contains("closed"), "it names the directory: {refused}");
-    let _stopped = theirs(&["daemon", "stop"]).ok();
-    let unwritable = env.skep(["run", "true"]).env("SKEP_HOME", closed.join("skep")).cwd("/");
-    let refused = unwritable.wrapped(AS_STRANGER).run();
-    assert_ne!(refused.code(), 0, "{refused}");
-    assert!(refused.stderr.contains("closed") && refused.stderr.contains("Permission denied"), "{refused}");
-}
-
-#[test]
 fn p07_a_daemon_without_descriptors_fails_to_start_a_worker_and_serves_on() {
     let env = TestEnv::with_config("[restart]\nfirst_delay = \"0s\"\nmax_delay = \"0s\"\n");
     env.start_daemon();
@@ -467,7 +260,7 @@ fn p07_a_daemon_without_descriptors_fails_to_start_a_worker_and_serves_on() {
         let _set = env.program("prlimit".as_ref()).args(["--pid", &pid, files]).run().ok();
     };
     limit("--nofile=3:1024");
-    procs::signal(number(&workers[0]["process"]["pid"]), nix::sys::signal::Signal::SIGKILL);
+    procs::signal(number(&workers[0]["process"]["pid"]), Signal::SIGKILL);
     let logs = env.state().join("logs");
     let told = || {
         let days = fs::read_dir(&logs).unwrap().flatten().map(|day| day.path().join("work.log"));

@@ -51,3 +51,9 @@ mod third_parties;
 
 #[cfg(test)]
 mod contract;
+
+#[cfg(test)]
+mod users;
+
+#[cfg(test)]
+mod versions;
