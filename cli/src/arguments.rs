@@ -4,14 +4,23 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::{Args, ValueEnum};
+use skep_common::api::SessionInfo;
 use skep_common::ids::{InvalidName, SessionName, WorkerId};
 use skep_common::session::PermissionMode;
 
 use crate::error::CliError;
 
-/// A session: its name, its id, or the beginning of its id.
+/// A session: its name, its id, or the beginning of either.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct SessionRef(SessionName);
+
+impl SessionRef {
+    /// Whether this names the session in full, or by its id: the beginning of a name is no order to end something.
+    pub(crate) fn means(&self, session: &SessionInfo) -> bool {
+        session.name.as_ref() == Some(&self.0)
+            || session.id.to_string().starts_with(&self.0.as_str().to_ascii_lowercase())
+    }
+}
 
 impl FromStr for SessionRef {
     type Err = InvalidName;

@@ -13,6 +13,9 @@ use skep_common::protocol::Decision;
 use super::sse::Parser;
 use super::{Client, ClientError, Download};
 use crate::arguments::SessionRef;
+use crate::error::CliError;
+use crate::exit::Exit;
+use crate::render::table::label;
 
 /// So often a call is repeated, with the same ids, when the worker went away before it answered.
 const ATTEMPTS: u32 = 3;
@@ -21,6 +24,16 @@ impl Client {
     /// The session of this name, id or prefix.
     pub(crate) async fn session(&self, session: &SessionRef) -> Result<SessionInfo, ClientError> {
         self.get(&format!("/sessions/{session}")).await
+    }
+
+    /// The session that a person wants to end or delete: its name in full, or the beginning of its id.
+    pub(crate) async fn session_to_end(&self, wanted: &SessionRef) -> Result<SessionInfo, CliError> {
+        let session = self.session(wanted).await?;
+        if wanted.means(&session) {
+            return Ok(session);
+        }
+        let hint = format!("the nearest is {}; say its whole name", label(&session));
+        Err(CliError::new(Exit::NotFound, format!("no session `{wanted}`")).hint(hint))
     }
 
     /// The sessions, newest change first.

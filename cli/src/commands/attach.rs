@@ -36,7 +36,7 @@ use crate::{notify, question, start};
 /// `a` and `d` answer a permission request; `/daemon …` runs that command. Ctrl-C detaches. In a pipe it is `logs -f`.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct AttachArgs {
-    /// The session: name, id, or the beginning of its id.
+    /// The session: name, id, or the beginning of either.
     #[arg(value_name = "SESSION")]
     session: Option<SessionRef>,
     /// So many recent turns are shown.

@@ -11,7 +11,7 @@ use crate::render::table::label;
 /// Cancel the turn that runs in a session. No turn is no error.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct CancelArgs {
-    /// The session: name, id, or the beginning of its id.
+    /// The session: name, id, or the beginning of either.
     #[arg(value_name = "SESSION")]
     session: SessionRef,
 }

@@ -25,7 +25,7 @@ pub(crate) async fn run(ctx: &Context, args: &CloseArgs) -> Outcome {
 /// Closes a session, by force or not.
 pub(super) async fn end(ctx: &Context, session: &SessionRef, force: bool) -> Outcome {
     let client = ctx.client();
-    let session = client.session(session).await?;
+    let session = client.session_to_end(session).await?;
     let word = if force { "killed" } else { "closed" };
     if session.state.is_closed() {
         return report(ctx, &session, "already closed", false);

@@ -21,7 +21,7 @@ const PAGE: u32 = 1000;
 /// Show a session's prompts and output, or with `--type` another of its logs.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct LogsArgs {
-    /// The session: name, id, or the beginning of its id.
+    /// The session: name, id, or the beginning of either.
     #[arg(value_name = "SESSION")]
     session: SessionRef,
     #[command(flatten)]

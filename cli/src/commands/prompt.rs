@@ -13,7 +13,7 @@ use crate::{prompt_input, start};
 /// Prompt an open session and stream the output; never creates one.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct PromptArgs {
-    /// The session: name, id, or the beginning of its id.
+    /// The session: name, id, or the beginning of either.
     #[arg(value_name = "SESSION")]
     session: SessionRef,
     /// The prompt; `-` reads standard input.

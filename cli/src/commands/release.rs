@@ -11,7 +11,7 @@ use crate::render::table::label;
 /// Let a session's held prompts go on.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ReleaseArgs {
-    /// The session: name, id, or the beginning of its id.
+    /// The session: name, id, or the beginning of either.
     #[arg(value_name = "SESSION")]
     session: SessionRef,
 }

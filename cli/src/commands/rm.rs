@@ -22,7 +22,7 @@ pub(crate) struct RmArgs {
 /// Deletes.
 pub(crate) async fn run(ctx: &Context, args: &RmArgs) -> Outcome {
     let client = ctx.client();
-    let session = client.session(&args.session).await?;
+    let session = client.session_to_end(&args.session).await?;
     client.delete(&format!("/sessions/{}?force={}", session.id, args.force)).await?;
     if ctx.screen.json() {
         ctx.screen.value(&serde_json::json!({"session": session.id, "deleted": true}))?;

@@ -20,7 +20,7 @@ use crate::render::table::label;
 /// Ends with the last turn's status; with 6 if the session needs you, unless that was waited for.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct WaitArgs {
-    /// The session: name, id, or the beginning of its id.
+    /// The session: name, id, or the beginning of either.
     #[arg(value_name = "SESSION")]
     session: SessionRef,
     /// Wait for this only; the first of the two where none is given.

@@ -97,6 +97,9 @@ fn a_session_is_found_by_name_id_and_unique_prefix() {
     for key in ["alpha-one", id, &id[..8], "alpha-o"] {
         let _found = skep(&env, ["logs", key]).ok().says("found me");
     }
+    for words in [&["close", "alpha-o"][..], &["kill", "alpha-o"], &["rm", "-f", "alpha-o"]] {
+        let _refused = env.skep(words.iter().copied()).run().exits(4).warns("say its whole name");
+    }
     let ambiguous = skep(&env, ["logs", "alpha"]);
     assert_ne!(ambiguous.code(), 0);
     assert!(ambiguous.stderr.contains("alpha-one") && ambiguous.stderr.contains("alpha-two"), "{ambiguous}");

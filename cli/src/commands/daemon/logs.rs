@@ -11,7 +11,7 @@ use crate::log_stream::{self, LogArgs};
 /// Show the daemon's log, or a session's.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct DaemonLogsArgs {
-    /// The session: name, id, or the beginning of its id. The daemon itself where none is given.
+    /// The session: name, id, or the beginning of either. The daemon itself where none is given.
     #[arg(value_name = "SESSION")]
     session: Option<SessionRef>,
     #[command(flatten)]
