@@ -131,3 +131,15 @@ pub struct ErrorBody {
     /// The error.
     pub error: ApiError,
 }
+
+/// An error with its causes, for the log.
+#[must_use]
+pub fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}

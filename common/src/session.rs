@@ -352,6 +352,27 @@ pub struct SessionSnapshot {
     pub updated_at: Timestamp,
 }
 
+impl SessionSnapshot {
+    /// A session of which nothing is known yet but where it stands.
+    #[must_use]
+    pub fn blank(id: SessionId, state: SessionState, now: Timestamp) -> Self {
+        Self {
+            id,
+            state,
+            why: None,
+            head: Head::default(),
+            turn: None,
+            queued: Vec::new(),
+            queue_held: false,
+            waiting: Vec::new(),
+            last_turn: None,
+            agent: None,
+            worker: None,
+            updated_at: now,
+        }
+    }
+}
+
 /// The content of `sessions/<id>/session.json`: the session's settings, and its last state as a cache, written by
 /// whoever holds the lease when the session is opened, comes to rest or closes. The journal is the truth.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -13,7 +13,6 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use jiff::Timestamp;
 use serde_json::json;
 use skep_common::api::{SessionInfo, WaitingPermission};
 use skep_common::code::{ApiError, Code};
@@ -176,25 +175,6 @@ impl Default for Index {
             forgotten: 0,
             generation: watch::Sender::new(1),
         }
-    }
-}
-
-/// A state of nothing yet, for a session that no worker has opened.
-#[must_use]
-pub fn blank_snapshot(id: SessionId, state: SessionState, now: Timestamp) -> SessionSnapshot {
-    SessionSnapshot {
-        id,
-        state,
-        why: None,
-        head: Head::default(),
-        turn: None,
-        queued: Vec::new(),
-        queue_held: false,
-        waiting: Vec::new(),
-        last_turn: None,
-        agent: None,
-        worker: None,
-        updated_at: now,
     }
 }
 

@@ -1,5 +1,6 @@
+use jiff::Timestamp;
 use proptest::prelude::*;
-use skep_common::session::{PermissionMode, SessionKind};
+use skep_common::session::{PermissionMode, SessionKind, SessionSnapshot};
 
 use super::*;
 
@@ -19,7 +20,11 @@ fn spec(name: Option<&str>, created: i64) -> SessionSpec {
 fn add(index: &mut Index, name: Option<&str>, state: SessionState, created: i64) -> SessionId {
     let spec = spec(name, created);
     let id = spec.id;
-    index.insert(spec, blank_snapshot(id, state, Timestamp::from_second(created).unwrap()), Place::Stored);
+    index.insert(
+        spec,
+        SessionSnapshot::blank(id, state, Timestamp::from_second(created).unwrap()),
+        Place::Stored,
+    );
     id
 }
 

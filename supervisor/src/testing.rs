@@ -14,7 +14,6 @@ use tokio::sync::mpsc;
 use crate::engine::port::Answer;
 use crate::engine::{WorkerAction, Workers};
 use crate::pool::{PoolEvent, SendError};
-use crate::sessions::blank_snapshot;
 
 /// Requests and events that a test may leave unread.
 const UNREAD: usize = 4096;
@@ -84,7 +83,7 @@ pub fn worker_info(id: &WorkerId, kind: &str, capacity: u32, state: WorkerState)
 #[must_use]
 pub fn snapshot(id: SessionId, state: SessionState, seq: u64) -> SessionSnapshot {
     let head = Head { seq, segment: 1, bytes: seq * 100, epoch: 1 };
-    SessionSnapshot { head, ..blank_snapshot(id, state, Timestamp::now()) }
+    SessionSnapshot { head, ..SessionSnapshot::blank(id, state, Timestamp::now()) }
 }
 
 impl FakePool {

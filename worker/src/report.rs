@@ -185,20 +185,7 @@ mod tests {
     use tokio::io::AsyncReadExt as _;
 
     fn snapshot(id: SessionId) -> SessionSnapshot {
-        SessionSnapshot {
-            id,
-            state: SessionState::Idle,
-            why: None,
-            head: Head::default(),
-            turn: None,
-            queued: Vec::new(),
-            queue_held: false,
-            waiting: Vec::new(),
-            last_turn: None,
-            agent: None,
-            worker: None,
-            updated_at: Timestamp::UNIX_EPOCH,
-        }
+        SessionSnapshot::blank(id, SessionState::Idle, Timestamp::UNIX_EPOCH)
     }
 
     async fn written(reports: &Reports) -> Vec<Report> {

@@ -101,20 +101,8 @@ mod tests {
     }
 
     fn snapshot(id: SessionId, seq: u64) -> SessionSnapshot {
-        SessionSnapshot {
-            id,
-            state: SessionState::Idle,
-            why: None,
-            head: Head { seq, ..Head::default() },
-            turn: None,
-            queued: Vec::new(),
-            queue_held: false,
-            waiting: Vec::new(),
-            last_turn: None,
-            agent: None,
-            worker: None,
-            updated_at: Timestamp::UNIX_EPOCH,
-        }
+        let head = Head { seq, ..Head::default() };
+        SessionSnapshot { head, ..SessionSnapshot::blank(id, SessionState::Idle, Timestamp::UNIX_EPOCH) }
     }
 
     fn ack() -> PoolEvent {

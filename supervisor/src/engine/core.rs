@@ -379,7 +379,7 @@ impl Core {
 
     fn take_recovered(&mut self, file: SessionFile, now: Timestamp) {
         let id = file.spec.id;
-        let blank = || crate::sessions::blank_snapshot(id, SessionState::Hibernated, now);
+        let blank = || SessionSnapshot::blank(id, SessionState::Hibernated, now);
         let Some(before) = self.index.set_snapshot(file.snapshot.unwrap_or_else(blank)) else { return };
         let Some(entry) = self.index.get(id) else { return };
         let cause = entry.snapshot().last_turn.as_ref().and_then(|turn| turn.cause);

@@ -4,11 +4,13 @@ use jiff::Timestamp;
 use skep_common::api::SessionInfo;
 use skep_common::code::{ApiError, Code};
 use skep_common::ids::{SessionId, SessionName};
-use skep_common::session::{Cause, PermissionMode, SessionFile, SessionKind, SessionSpec, SessionState};
+use skep_common::session::{
+    Cause, PermissionMode, SessionFile, SessionKind, SessionSnapshot, SessionSpec, SessionState,
+};
 
 use super::core::{Act, Core, Effect, Intake, ReplyTo, Waiter, answer, shutting_down};
 use super::seats::Seat;
-use crate::sessions::{Entry, Place, blank_snapshot, not_found};
+use crate::sessions::{Entry, Place, not_found};
 
 /// A checked request for a session.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -137,7 +139,7 @@ impl Core {
             ephemeral: request.ephemeral,
             created_at: now,
         };
-        let snapshot = blank_snapshot(id, SessionState::Starting, now);
+        let snapshot = SessionSnapshot::blank(id, SessionState::Starting, now);
         self.index.insert(spec, snapshot, Place::Stored);
         match self.seat(id) {
             Err(error) => {
@@ -160,7 +162,7 @@ impl Core {
         if creators.is_empty() {
             return;
         }
-        drop(self.index.set_snapshot(blank_snapshot(id, SessionState::Queued, now)));
+        drop(self.index.set_snapshot(SessionSnapshot::blank(id, SessionState::Queued, now)));
         let Some(entry) = self.index.get(id) else { return };
         let file = SessionFile { spec: entry.spec().clone(), snapshot: Some(entry.snapshot().clone()) };
         for creator in creators {

@@ -6,11 +6,13 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use skep_common::code::{ApiError, Code};
+use skep_common::code::{ApiError, Code, with_causes};
 use skep_common::event::{Event, SessionClosed, StateChanged};
 use skep_common::ids::SessionId;
 use skep_common::protocol::Reply;
-use skep_common::session::{Cause, DecidedBy, Head, Resolution, SessionFile, SessionSpec, SessionState};
+use skep_common::session::{
+    Cause, DecidedBy, Head, Resolution, SessionFile, SessionSnapshot, SessionSpec, SessionState,
+};
 use skep_config::Paths;
 use skep_journal::{
     Durability, JournalThread, Kept, Lease, Limits, Opener, Projection, RecoverError, Recovered, Usage,
@@ -20,7 +22,6 @@ use skep_sys::statefile;
 
 use super::act::session_closed;
 use super::core::{Act, Unrecovered};
-use crate::sessions::blank_snapshot;
 
 /// A former holder has this time to be gone: the default grace of a stop, and some.
 const LEASE_WITHIN: Duration = Duration::from_secs(35);
@@ -140,7 +141,7 @@ pub(crate) fn recover(dir: &Path, spec: &SessionSpec, cause: Cause) -> Result<Bo
             return Err(Unrecovered::Failed(String::from("another process holds the session's journal")));
         }
         Err(error) => {
-            tracing::error!(session.id = %spec.id, "the journal of {} cannot be recovered: {}", spec.id, chain(&error));
+            tracing::error!(session.id = %spec.id, "the journal of {} cannot be recovered: {}", spec.id, with_causes(&error));
             return Err(Unrecovered::Failed(String::from(
                 "its journal cannot be recovered; the log says why",
             )));
@@ -186,7 +187,7 @@ pub(crate) async fn close(
 
 async fn close_now(dir: &Path, spec: &SessionSpec, cause: Cause) -> Result<Box<SessionFile>, Unrecovered> {
     let failed = |error: &dyn std::error::Error| {
-        tracing::error!(session.id = %spec.id, "session {} cannot be closed: {}", spec.id, chain(error));
+        tracing::error!(session.id = %spec.id, "session {} cannot be closed: {}", spec.id, with_causes(error));
         Unrecovered::Failed(String::from("its end cannot be written; the log says why"))
     };
     std::fs::create_dir_all(dir).map_err(|error| failed(&error))?;
@@ -279,27 +280,14 @@ pub(crate) fn load(dir: &Path) -> Option<SessionSpec> {
 }
 
 /// The state to show for a session of which only the settings are known.
-pub(crate) fn snapshot_of(file: &SessionFile) -> skep_common::session::SessionSnapshot {
+pub(crate) fn snapshot_of(file: &SessionFile) -> SessionSnapshot {
     match &file.snapshot {
         Some(snapshot) if snapshot.state == SessionState::Queued => {
             let why = Some(String::from("it had no place yet when the daemon stopped"));
             let state = SessionState::Hibernated;
-            skep_common::session::SessionSnapshot { state, why, ..snapshot.clone() }
+            SessionSnapshot { state, why, ..snapshot.clone() }
         }
-        Some(snapshot) => {
-            skep_common::session::SessionSnapshot { worker: None, agent: None, ..snapshot.clone() }
-        }
-        None => blank_snapshot(file.spec.id, SessionState::Hibernated, file.spec.created_at),
+        Some(snapshot) => SessionSnapshot { worker: None, agent: None, ..snapshot.clone() },
+        None => SessionSnapshot::blank(file.spec.id, SessionState::Hibernated, file.spec.created_at),
     }
-}
-
-/// An error with its causes.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
 }

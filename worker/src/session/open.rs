@@ -40,18 +40,8 @@ pub(super) struct Opening {
 /// The session until its journal has been read.
 pub(super) fn before(shared: &Shared, spec: &SessionSpec) -> SessionSnapshot {
     SessionSnapshot {
-        id: spec.id,
-        state: SessionState::Starting,
-        why: None,
-        head: Head::default(),
-        turn: None,
-        queued: Vec::new(),
-        queue_held: false,
-        waiting: Vec::new(),
-        last_turn: None,
-        agent: None,
         worker: Some(shared.worker.clone()),
-        updated_at: Timestamp::now(),
+        ..SessionSnapshot::blank(spec.id, SessionState::Starting, Timestamp::now())
     }
 }
 

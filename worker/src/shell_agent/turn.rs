@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use skep_common::code::with_causes;
 use skep_sys::spawn::ExitCause;
 use tokio_util::sync::CancellationToken;
 
@@ -122,7 +123,7 @@ impl Prompt<'_> {
             variables,
         };
         let mut running = Running::start(job)
-            .map_err(|error| Stop::Broken(RpcError::new(message::INTERNAL_ERROR, chain(&error))))?;
+            .map_err(|error| Stop::Broken(RpcError::new(message::INTERNAL_ERROR, with_causes(&error))))?;
         let mut output = Pieces { prompt: self, sent: 0, text: Output::default() };
         if let Some(gone) = gone {
             let note = format!("[{} is gone; continuing in {}]\n", gone.display(), cwd.display());
@@ -226,15 +227,4 @@ fn ended(cause: ExitCause) -> Ended {
         // Somebody else reaped the shell: nobody knows, which is no success.
         ExitCause::Unknown => Ended { exit_code: 255, signal: None },
     }
-}
-
-/// An error with its causes.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
 }
