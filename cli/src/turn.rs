@@ -104,7 +104,7 @@ impl<'a> Watch<'a> {
     pub(crate) async fn run(mut self) -> Outcome {
         let outcome = self.watch().await;
         match outcome {
-            Err(error) if error.is_output_closed() => Ok(self.leave()),
+            Err(error) if error.is_output_closed() => Ok(self.unread().await),
             Err(error) => Err(error.hint(self.way_back())),
             ended => ended,
         }
@@ -307,6 +307,19 @@ impl<'a> Watch<'a> {
         self.ctx.screen.say(format!("detached: the turn of session {session} {what}"));
         self.ctx.screen.say_more(self.way_back());
         Exit::Detached
+    }
+
+    /// Nobody reads the output any more, as in `skep run … | head`. What was started for this output alone ends, as it
+    /// would without skep; a session that goes on by itself is left to its work.
+    async fn unread(&mut self) -> Exit {
+        if !self.session.ephemeral {
+            return self.leave();
+        }
+        let client = self.follower.client().clone();
+        match client.cancel(self.session.id, Some(self.accepted.prompt)).await {
+            Ok(()) => Exit::Cancelled,
+            Err(_) => self.leave(),
+        }
     }
 
     fn closed(&mut self) -> Outcome {

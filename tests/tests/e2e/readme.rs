@@ -5,6 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use skep_tests::env::TestEnv;
+use skep_tests::wait::wait_for;
 
 #[test]
 fn readme_first_command_starts_all_it_needs_and_streams_its_output() {
@@ -46,6 +47,21 @@ fn readme_an_english_sentence_is_explained() {
     for part in ["no model agent", "shell command", "--agent"] {
         assert!(output.stderr.to_lowercase().contains(part), "{part}: {output}");
     }
+}
+
+#[test]
+fn g22_an_unnamed_run_whose_output_nobody_reads_ends_its_turn() {
+    let env = TestEnv::new();
+    env.start_daemon();
+    let script = r#""$1" run yes | head -n 1"#;
+    let line = env.program(Path::new("/bin/sh")).args(["-c", script, "sh"]).arg(env.bin()).run();
+    assert_eq!(line.ok().stdout, "y\n");
+    let closed = wait_for("the session's close", || {
+        let sessions = env.skep(["ps", "--all", "--json"]).run().ok().json();
+        let session = sessions["sessions"][0].clone();
+        (session["state"] == "closed").then_some(session)
+    });
+    assert_eq!(closed["last_turn"]["outcome"], "cancelled");
 }
 
 #[test]
