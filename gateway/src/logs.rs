@@ -68,7 +68,8 @@ impl LogPlaces {
             (LogType::Process, Subject::Worker(id)) => whole(self.paths.worker_log(id)),
             (LogType::Process, Subject::Session(id)) => whole(self.paths.session(id).join("process.log")),
             (LogType::Debug, Subject::Daemon) => dated(Dated::Debug, None),
-            (LogType::Debug, Subject::Worker(id)) => whole(logs.join(format!("{id}.debug.log"))),
+            // What the daemon says of it; its own verbose records stand in its process log.
+            (LogType::Debug, Subject::Worker(id)) => dated(Dated::Debug, Some(id.to_string())),
             (LogType::Debug, Subject::Session(id)) => whole(self.paths.session(id).join("debug.log")),
             (LogType::Transcript | LogType::Auto, _) => None,
         }
