@@ -7,6 +7,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::oneshot::{self, ModeArgs, Output};
 use crate::schema::{Schema, Visitor};
 use crate::value::choice;
 
@@ -17,9 +18,11 @@ pub enum Driver {
     /// The Agent Client Protocol over stdio.
     #[default]
     Acp,
+    /// A command for each prompt.
+    Oneshot,
 }
 
-choice!(Driver { "acp" => Acp });
+choice!(Driver { "acp" => Acp, "oneshot" => Oneshot });
 
 /// Where an agent is defined.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -39,8 +42,14 @@ pub struct AgentPreset {
     pub title: String,
     /// How skep speaks with it.
     pub driver: Driver,
-    /// Its program and arguments.
+    /// Its program and arguments. One-shot: with placeholders.
     pub command: Vec<String>,
+    /// One-shot: what the command writes.
+    pub output: Output,
+    /// One-shot: what brings the agent's own session back, with `{session}`.
+    pub resume_args: Vec<String>,
+    /// One-shot: what makes the command keep to a permission mode.
+    pub mode_args: ModeArgs,
     /// Variables that it gets beside the declared ones.
     pub env: BTreeMap<String, String>,
     /// How long it may take to end after its stdin was closed. Default 2 s.
@@ -61,6 +70,9 @@ impl AgentPreset {
             title: name.to_owned(),
             driver: Driver::Acp,
             command: Vec::new(),
+            output: Output::Text,
+            resume_args: Vec::new(),
+            mode_args: ModeArgs::default(),
             env: BTreeMap::new(),
             eof_grace: Duration::from_secs(2),
             hint: None,
@@ -94,6 +106,9 @@ impl fmt::Debug for AgentPreset {
             .field("title", &self.title)
             .field("driver", &self.driver)
             .field("command", &self.command)
+            .field("output", &self.output)
+            .field("resume_args", &self.resume_args)
+            .field("mode_args", &self.mode_args)
             .field("env", &self.env.keys())
             .field("eof_grace", &self.eof_grace)
             .field("hint", &self.hint)
@@ -167,6 +182,9 @@ impl Schema for AgentPreset {
         v.value("title", &mut self.title);
         v.value("driver", &mut self.driver);
         v.value("command", &mut self.command);
+        v.value("output", &mut self.output);
+        v.value("resume_args", &mut self.resume_args);
+        v.value("mode_args", &mut self.mode_args);
         v.value("env", &mut self.env);
         v.ranged("eof_grace", &mut self.eof_grace, Duration::ZERO..=Duration::from_secs(600));
         v.optional("hint", &mut self.hint);
@@ -177,7 +195,7 @@ impl Schema for AgentPreset {
             None => "an agent needs a `command`: a list of its program and arguments",
             Some(program) if program.is_empty() => "the first item of `command`, the program, is empty",
             Some(_) if self.command.iter().any(|part| part.contains('\0')) => "`command` contains a NUL",
-            Some(_) => return Vec::new(),
+            Some(_) => return oneshot::check(self),
         };
         vec![("command", complaint.to_owned())]
     }
