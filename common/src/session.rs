@@ -95,6 +95,8 @@ pub enum Cause {
     Idle,
     /// The session was to close with its first turn.
     Ephemeral,
+    /// The command of a one-shot agent has ended by itself.
+    Finished,
     /// A newer binary took over.
     Upgraded,
     /// The disk refused.

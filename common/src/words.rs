@@ -66,6 +66,7 @@ pub const fn cause(cause: Cause) -> &'static str {
         Cause::TimedOut => "the time limit was reached",
         Cause::Idle => "idle for too long",
         Cause::Ephemeral => "it was to end with its first turn",
+        Cause::Finished => "its command has ended",
         Cause::Upgraded => "a newer skep took over",
         Cause::StorageFailed => "the disk failed",
         Cause::Unknown => "the cause is unknown",

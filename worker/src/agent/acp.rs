@@ -19,6 +19,7 @@ use tokio_util::task::TaskTracker;
 
 use super::connection::{CallError, Connection, Deaf};
 use super::launch::Launch;
+use super::oneshot::ending::Finished;
 pub use super::start::Started;
 use super::start::handshake;
 pub use super::stop::Stop;
@@ -65,6 +66,8 @@ pub(crate) enum FromAgent {
     Said(Vec<Said>),
     /// Nothing of it is left.
     Gone(Gone),
+    /// A command that was run for the prompt has ended, and the turn with it; nothing of it is left.
+    Finished(Finished),
 }
 
 /// One thing that an agent said.
@@ -109,15 +112,22 @@ pub(crate) struct Agent {
 impl Agent {
     /// Starts an agent. It ends when it is told to stop, by itself, or when this handle is dropped (then at once).
     pub(crate) fn start(launch: Launch, exe: PathBuf, tracker: &TaskTracker) -> Self {
+        let (agent, inbox, outbox, stop) = Self::channels();
+        let driver = Driver { launch, inbox, outbox, stop };
+        tracker.spawn(driver.run(exe, tracker.clone()));
+        agent
+    }
+
+    /// A handle, and the driver's ends of its channels.
+    pub(super) fn channels() -> (Self, mpsc::Receiver<ToAgent>, mpsc::Sender<FromAgent>, watch::Receiver<Stop>)
+    {
         let (commands, inbox) = mpsc::channel(COMMANDS);
         let (outbox, events) = mpsc::channel(EVENTS);
         let (stop, stopped) = watch::channel(Stop::No);
-        let driver = Driver { launch, inbox, outbox, stop: stopped };
-        tracker.spawn(driver.run(exe, tracker.clone()));
-        Self { commands, events, stop }
+        (Self { commands, events, stop }, inbox, outbox, stopped)
     }
 
-    /// The next event; `None` after [`FromAgent::Gone`]. Cancel-safe.
+    /// The next event; `None` after [`FromAgent::Gone`] or [`FromAgent::Finished`]. Cancel-safe.
     pub(crate) async fn next(&mut self) -> Option<FromAgent> {
         self.events.recv().await
     }

@@ -102,7 +102,7 @@ pub fn is_built_in_shell(settings: &Settings, agent: &str) -> bool {
     let (Some(own), Some(configured)) = (built_in.get(AgentPreset::SHELL), settings.agents.get(agent)) else {
         return false;
     };
-    agent == AgentPreset::SHELL && own.command == configured.command
+    agent == AgentPreset::SHELL && (own.driver, &own.command) == (configured.driver, &configured.command)
 }
 
 impl Launch {

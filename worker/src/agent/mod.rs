@@ -2,6 +2,7 @@
 
 pub mod acp;
 pub mod launch;
+pub(crate) mod oneshot;
 
 mod connection;
 mod start;

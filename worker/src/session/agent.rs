@@ -2,13 +2,18 @@
 
 use skep_common::event::{AgentExited, AgentStarted, Event};
 use skep_common::session::{AgentProcess, Cause, SessionState, TurnOutcome};
+use skep_config::Driver;
 
 use super::journal::{Broken, note};
 use super::prompts::After;
 use super::{Session, Slot};
 use crate::agent::acp::{Agent, FromAgent, Gone, Said, Started, Stop, ToAgent};
 use crate::agent::launch::{Launch, Origin};
+use crate::agent::oneshot::driver::Run;
+use crate::agent::oneshot::ending::Finished;
+use crate::agent::oneshot::plan::plan;
 use crate::agent::wire::is_work;
+use crate::turn::Prompt;
 use crate::turn::outcome::{End, judge};
 
 impl Session {
@@ -29,11 +34,28 @@ impl Session {
             debug: self.shared.debug,
         };
         match Launch::new(&self.spec, origin, self.agent_session.clone()) {
-            Ok(launch) => {
-                let exe = self.shared.exe.clone();
-                self.slot = Slot::Starting(Agent::start(launch, exe, &self.shared.tracker));
-            }
+            Ok(launch) => self.launch(launch),
             Err(error) => self.unstartable = Some(error.to_string()),
+        }
+    }
+
+    /// An ACP agent gets its prompts when it is ready, a one-shot agent is started with one.
+    fn launch(&mut self, mut launch: Launch) {
+        let exe = self.shared.exe.clone();
+        let preset = self.shared.settings.agents.get(&self.spec.agent);
+        let Some(preset) = preset.filter(|preset| preset.driver == Driver::Oneshot) else {
+            self.slot = Slot::Starting(Agent::start(launch, exe, &self.shared.tracker));
+            return;
+        };
+        let prompt = self.turns.running().map(Prompt::text).unwrap_or_default();
+        match plan(preset, self.spec.permission_mode, &prompt, launch.resume.as_deref()) {
+            Ok(plan) => {
+                launch.argv = plan.argv(launch.argv.first().cloned().unwrap_or_default());
+                let run = Run { launch, plan, title: preset.title.clone() };
+                self.slot = Slot::Starting(run.start(exe, &self.shared.tracker));
+                self.prompted = true;
+            }
+            Err(unfit) => self.unstartable = Some(unfit.to_string()),
         }
     }
 
@@ -69,6 +91,7 @@ impl Session {
             Some(FromAgent::Started(started)) => self.agent_started(started).await,
             Some(FromAgent::Said(said)) => self.agent_said(said).await,
             Some(FromAgent::Gone(gone)) => self.agent_gone(gone).await,
+            Some(FromAgent::Finished(finished)) => self.command_finished(finished).await,
             None => {
                 let why = String::from("its driver ended early");
                 self.agent_gone(Gone { status: None, told: false, ready: true, why }).await
@@ -95,7 +118,7 @@ impl Session {
             events.extend(self.enter(SessionState::Running, None));
         }
         self.append(events).await?;
-        if ready {
+        if ready && !self.prompted {
             self.begin_turn();
         }
         Ok(())
@@ -128,6 +151,12 @@ impl Session {
 
     /// The agent ended its turn.
     async fn answered(&mut self, answer: Result<crate::turn::outcome::Stop, String>) -> Result<(), Broken> {
+        let end = judge(answer.as_ref().map_err(String::as_str), self.seen, self.turns.cancel_cause());
+        self.turn_over(end).await
+    }
+
+    /// The agent's part of the running turn is over.
+    async fn turn_over(&mut self, end: End) -> Result<(), Broken> {
         if !self.prompted {
             return Ok(());
         }
@@ -138,8 +167,23 @@ impl Session {
             self.stop_agent(Stop::Gently);
             return Ok(());
         }
-        let end = judge(answer.as_ref().map_err(String::as_str), self.seen, self.turns.cancel_cause());
         self.end_turn(end, After::Next).await
+    }
+
+    /// A one-shot agent's command has ended, and its turn with it.
+    async fn command_finished(&mut self, finished: Finished) -> Result<(), Broken> {
+        self.slot = Slot::Empty;
+        if let Some(status) = finished.status {
+            let stopped = self.turns.cancel_cause().unwrap_or(self.stopped_for);
+            let cause = if finished.stopped { stopped } else { Cause::Finished };
+            self.append(vec![Event::AgentExited(AgentExited { status: status.to_string(), cause })]).await?;
+        }
+        if !self.prompted && self.ending.is_none() && self.turns.running().is_some() {
+            self.start_agent();
+            return Ok(());
+        }
+        let end = finished.end(self.seen, self.turns.cancel_cause());
+        self.turn_over(end).await
     }
 
     /// Nothing of the agent is left.

@@ -1,0 +1,16 @@
+//! One-shot agents: a command for each prompt, whose output is read as the updates of an ACP agent.
+//!
+//! The driver owns the process, as the ACP driver does; between prompts there is none. Everything else here is pure:
+//! what the command is ([`plan`]), what its lines mean (one module for each agent's format), how a run ended.
+
+pub(crate) mod driver;
+pub(crate) mod ending;
+pub(crate) mod plan;
+
+mod claude;
+mod codex;
+mod found;
+mod gemini;
+mod opencode;
+mod pi;
+mod reading;
