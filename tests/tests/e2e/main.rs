@@ -38,6 +38,9 @@ mod config;
 mod agents;
 
 #[cfg(test)]
+mod oneshot;
+
+#[cfg(test)]
 mod workers;
 
 #[cfg(test)]
