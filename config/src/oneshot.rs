@@ -196,6 +196,15 @@ mod tests {
     }
 
     #[test]
+    fn the_manuals_examples_are_read() {
+        let manual = include_str!("../../docs/manual/oneshot.md");
+        let examples: String =
+            manual.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+        let settings = parse(&examples, "oneshot.md").unwrap();
+        assert_eq!(settings.agents.values().filter(|agent| agent.driver == Driver::Oneshot).count(), 7);
+    }
+
+    #[test]
     fn what_does_not_fit_together_is_refused_with_its_place() {
         let agent = |rest: &str| format!("[agents.a]\ncommand = [\"x\"]\n{rest}\n");
         for (rest, said) in [
