@@ -54,6 +54,12 @@ pub struct AgentPreset {
     pub env: BTreeMap<String, String>,
     /// How long it may take to end after its stdin was closed. Default 2 s.
     pub eof_grace: Duration,
+    /// The method by which it is signed in at its start, where it offers that.
+    pub authenticate: Option<String>,
+    /// The agent's own mode for each of skep's permission modes, as far as it has one.
+    pub modes: BTreeMap<String, String>,
+    /// What it does otherwise than others: [`AgentPreset::LATE_REPLAY`], [`AgentPreset::CANCEL_LEAVES_TOOL`].
+    pub quirks: Vec<String>,
     /// What to do when its program is missing.
     pub hint: Option<String>,
     /// Where it is defined.
@@ -63,6 +69,12 @@ pub struct AgentPreset {
 impl AgentPreset {
     /// The name of the built-in shell agent.
     pub const SHELL: &str = "shell";
+
+    /// The quirk of an agent that replays a loaded session after it has answered.
+    pub const LATE_REPLAY: &str = "late_replay";
+
+    /// The quirk of an agent that leaves the command of a cancelled turn running.
+    pub const CANCEL_LEAVES_TOOL: &str = "cancel_leaves_tool";
 
     fn named(name: &str) -> Self {
         Self {
@@ -75,9 +87,18 @@ impl AgentPreset {
             mode_args: ModeArgs::default(),
             env: BTreeMap::new(),
             eof_grace: Duration::from_secs(2),
+            authenticate: None,
+            modes: BTreeMap::new(),
+            quirks: Vec::new(),
             hint: None,
             source: Source::BuiltIn,
         }
+    }
+
+    /// Whether it is known to do this.
+    #[must_use]
+    pub fn has_quirk(&self, quirk: &str) -> bool {
+        self.quirks.iter().any(|known| known == quirk)
     }
 
     /// Where its program is: the path itself if it has a slash, else the first hit in `search_path` (`PATH`).
@@ -98,6 +119,19 @@ fn is_executable(path: &Path) -> bool {
     path.metadata().is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
 }
 
+impl AgentPreset {
+    /// What is wrong with the words that stand for modes and quirks.
+    fn check_words(&self) -> Vec<(&'static str, String)> {
+        let modes = ["ask", "accept-edits", "plan", "deny", "bypass"];
+        let quirks = [Self::LATE_REPLAY, Self::CANCEL_LEAVES_TOOL];
+        let strange = |key, word: &str, known: &[&str]| {
+            (!known.contains(&word)).then(|| (key, format!("`{word}` is none of {}", known.join(", "))))
+        };
+        let modes = self.modes.keys().filter_map(|mode| strange("modes", mode, &modes));
+        modes.chain(self.quirks.iter().filter_map(|quirk| strange("quirks", quirk, &quirks))).collect()
+    }
+}
+
 /// Names of variables only: values may be keys.
 impl fmt::Debug for AgentPreset {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -111,6 +145,9 @@ impl fmt::Debug for AgentPreset {
             .field("mode_args", &self.mode_args)
             .field("env", &self.env.keys())
             .field("eof_grace", &self.eof_grace)
+            .field("authenticate", &self.authenticate)
+            .field("modes", &self.modes)
+            .field("quirks", &self.quirks)
             .field("hint", &self.hint)
             .field("source", &self.source)
             .finish()
@@ -128,6 +165,9 @@ pub fn built_in() -> BTreeMap<String, AgentPreset> {
     };
     let mut codex = model("codex", "Codex", &["codex-acp"], "@agentclientprotocol/codex-acp");
     codex.eof_grace = Duration::from_secs(8);
+    codex.quirks = vec![AgentPreset::CANCEL_LEAVES_TOOL.to_owned()];
+    let mut gemini = model("gemini", "Gemini CLI", &["gemini", "--acp"], "@google/gemini-cli");
+    gemini.quirks = vec![AgentPreset::LATE_REPLAY.to_owned()];
     let mut claude =
         model("claude", "Claude Code", &["claude-agent-acp"], "@agentclientprotocol/claude-agent-acp");
     claude.eof_grace = Duration::from_secs(4);
@@ -135,7 +175,7 @@ pub fn built_in() -> BTreeMap<String, AgentPreset> {
         shell(),
         claude,
         codex,
-        model("gemini", "Gemini CLI", &["gemini", "--acp"], "@google/gemini-cli"),
+        gemini,
         model("opencode", "opencode", &["opencode", "acp"], "opencode-ai"),
         model("pi", "pi", &["pi-acp"], "pi-acp @earendil-works/pi-coding-agent"),
         model("qwen", "Qwen Code", &["qwen", "--acp"], "@qwen-code/qwen-code"),
@@ -187,6 +227,9 @@ impl Schema for AgentPreset {
         v.value("mode_args", &mut self.mode_args);
         v.value("env", &mut self.env);
         v.ranged("eof_grace", &mut self.eof_grace, Duration::ZERO..=Duration::from_secs(600));
+        v.optional("authenticate", &mut self.authenticate);
+        v.value("modes", &mut self.modes);
+        v.value("quirks", &mut self.quirks);
         v.optional("hint", &mut self.hint);
     }
 
@@ -195,7 +238,7 @@ impl Schema for AgentPreset {
             None => "an agent needs a `command`: a list of its program and arguments",
             Some(program) if program.is_empty() => "the first item of `command`, the program, is empty",
             Some(_) if self.command.iter().any(|part| part.contains('\0')) => "`command` contains a NUL",
-            Some(_) => return oneshot::check(self),
+            Some(_) => return oneshot::check(self).into_iter().chain(self.check_words()).collect(),
         };
         vec![("command", complaint.to_owned())]
     }

@@ -144,7 +144,7 @@ fn unknown_keys_are_refused_with_a_suggestion() {
     assert_snapshot!(error("idle_timeout = '1 h'\n"), @"config.toml:1:1: unknown key `idle_timeout`; did you mean `session.idle_timeout`? valid at the top: daemon, session, permissions, pool, restart, api, notify, logs, agents");
     assert_snapshot!(error("[pool.remote-control]\nfrobnicate = 1\n"), @"config.toml:2:1: unknown key `pool.remote-control.frobnicate`; valid in `pool.remote-control`: count, max_workers, capacity, restart, dir, permission_mode");
     assert_snapshot!(error("[pool.remote_control]\ncount = 1\n"), @"config.toml:1:7: unknown key `pool.remote_control`; did you mean `remote-control`? valid in `pool`: max_waiting, remote-control, background");
-    assert_snapshot!(error("[agents.mine]\ncommand = ['x']\nenvironment = {}\n"), @"config.toml:3:1: unknown key `agents.mine.environment`; valid in `agents.mine`: title, driver, command, output, resume_args, mode_args, env, eof_grace, hint");
+    assert_snapshot!(error("[agents.mine]\ncommand = ['x']\nenvironment = {}\n"), @"config.toml:3:1: unknown key `agents.mine.environment`; valid in `agents.mine`: title, driver, command, output, resume_args, mode_args, env, eof_grace, authenticate, modes, quirks, hint");
 }
 
 #[test]
@@ -189,6 +189,8 @@ fn wrong_rules_and_agents_are_refused() {
     assert_snapshot!(error("[agents.mine]\ncommand = []\n"), @"config.toml:2:11: `agents.mine.command`: an agent needs a `command`: a list of its program and arguments");
     assert_snapshot!(error("[agents.'../x']\ncommand = ['x']\n"), @"config.toml:1:9: `agents.../x`: an agent's name is 1 to 64 letters, digits, `_` or `-`");
     assert_snapshot!(error("[agents.mine]\ncommand = ['x']\nenv = { A = 1 }\n"), @"config.toml:3:7: `agents.mine.env`: `A` is the number 1, expected a table of texts");
+    assert_snapshot!(error("[agents.mine]\ncommand = ['x']\nquirks = ['nice']\n"), @"config.toml:3:10: `agents.mine.quirks`: `nice` is none of late_replay, cancel_leaves_tool");
+    assert_snapshot!(error("[agents.mine]\ncommand = ['x']\nmodes = { asks = 'x' }\n"), @"config.toml:3:9: `agents.mine.modes`: `asks` is none of ask, accept-edits, plan, deny, bypass");
     assert_snapshot!(error("agents.mine = 'x'"), @r#"config.toml:1:15: `agents.mine` is the text "x", expected a table"#);
 }
 
