@@ -21,7 +21,7 @@ use tokio_util::task::TaskTracker;
 use super::DRAIN;
 use super::launch::Launch;
 use super::wire::Abilities;
-use crate::acp::message::{self, Id, METHOD_NOT_FOUND, Message, RpcError};
+use crate::acp::message::{self, AUTH_REQUIRED, Id, METHOD_NOT_FOUND, Message, RpcError};
 use crate::acp::peer::{Batch, Closed, Reader, Writer, writer};
 
 /// An agent process and its pipes.
@@ -180,6 +180,13 @@ pub(super) enum CallError {
     Silent,
     #[error(transparent)]
     Deaf(#[from] Deaf),
+}
+
+impl CallError {
+    /// Whether the agent wants somebody to sign in first.
+    pub(super) fn wants_auth(&self) -> bool {
+        matches!(self, Self::Refused(error) if error.code == AUTH_REQUIRED)
+    }
 }
 
 fn framed(direction: &[u8], line: &[u8]) -> Vec<u8> {

@@ -33,6 +33,9 @@ const INHERITED: [&str; 20] = [
     "no_proxy",
 ];
 
+/// How long a history that comes late is waited for.
+const QUIET: Duration = Duration::from_millis(300);
+
 /// Everything that starting an agent takes.
 #[derive(Debug)]
 pub struct Launch {
@@ -54,7 +57,9 @@ pub struct Launch {
     pub eof_grace: Duration,
     /// From SIGTERM to SIGKILL.
     pub stop_grace: Duration,
-    /// How long the agent must be silent after a replayed session (agents.md 5.4); zero for our own.
+    /// The method by which the agent is signed in.
+    pub authenticate: Option<String>,
+    /// How long the agent must tell no history after it loaded a session; zero where it is known to tell it before.
     pub quiet: Duration,
     /// Where its stderr goes.
     pub stderr: Capture,
@@ -139,11 +144,18 @@ impl Launch {
             start_timeout: settings.session.agent_start_timeout,
             eof_grace: preset.eof_grace,
             stop_grace: settings.session.stop_grace,
-            quiet: if shell { Duration::ZERO } else { Duration::from_millis(300) },
+            authenticate: preset.authenticate.clone(),
+            quiet: quiet(preset),
             stderr: Capture::new(origin.logs, log("process.log")),
             frames: origin.debug.then(|| Capture::new(origin.logs, log("debug.log"))),
         })
     }
+}
+
+/// An agent that nobody has looked at may replay late.
+fn quiet(preset: &AgentPreset) -> Duration {
+    let known = skep_config::agents::built_in().contains_key(&preset.name);
+    if known && !preset.has_quirk(AgentPreset::LATE_REPLAY) { Duration::ZERO } else { QUIET }
 }
 
 fn environment(

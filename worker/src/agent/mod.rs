@@ -4,6 +4,7 @@ pub mod acp;
 pub mod launch;
 pub(crate) mod oneshot;
 
+mod auth;
 mod connection;
 mod start;
 mod stop;

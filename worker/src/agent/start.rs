@@ -2,14 +2,16 @@
 
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
 use skep_common::ids::Process;
 use tokio::time::timeout;
 
+use super::auth;
 use super::connection::{CallError, Connection};
 use super::launch::Launch;
 use super::wire::{self, Abilities};
-use crate::acp::message::{AUTH_REQUIRED, Message};
+use crate::acp::message::Message;
 
 /// An agent that is ready for prompts.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,10 +37,11 @@ pub(super) async fn handshake(connection: &mut Connection, launch: &Launch) -> R
         let version = connection.abilities.protocol;
         return Err(format!("agent `{}` speaks ACP version {version}, skep speaks version 1", launch.agent));
     }
+    let mut signed_in = auth::by_preset(connection, launch).await?;
     let mut note = None;
     let mut context = "new";
     if let Some(former) = &launch.resume {
-        match bring_back(connection, launch, former).await {
+        match bring_back(connection, launch, former, &mut signed_in).await? {
             Ok(how) => {
                 former.clone_into(&mut connection.session);
                 context = how;
@@ -48,7 +51,7 @@ pub(super) async fn handshake(connection: &mut Connection, launch: &Launch) -> R
     }
     if connection.session.is_empty() {
         let params = json!({"cwd": launch.cwd, "mcpServers": []});
-        let result = connection.call("session/new", &params).await;
+        let result = call(connection, launch, "session/new", &params, &mut signed_in).await?;
         let result = result.map_err(|error| said("session/new", error))?;
         connection.session = wire::session_id(&result)
             .filter(|id| !id.is_empty())
@@ -63,23 +66,49 @@ pub(super) async fn handshake(connection: &mut Connection, launch: &Launch) -> R
     })
 }
 
-/// `resume` where the agent has it (no replay), else `load`.
+/// A call that an agent may refuse until it is signed in. The outer error ends the start.
+async fn call(
+    connection: &mut Connection,
+    launch: &Launch,
+    method: &str,
+    params: &Value,
+    signed_in: &mut bool,
+) -> Result<Result<Box<RawValue>, CallError>, String> {
+    match connection.call(method, params).await {
+        Err(refused) if refused.wants_auth() => {
+            if *signed_in {
+                return Err(auth::wanted(connection, launch, &refused));
+            }
+            auth::by_itself(connection, launch, &refused).await?;
+            *signed_in = true;
+            Ok(connection.call(method, params).await)
+        }
+        answer => Ok(answer),
+    }
+}
+
+/// `resume` where the agent has it (no replay), else `load`; or why neither was possible.
 async fn bring_back(
     connection: &mut Connection,
     launch: &Launch,
     former: &str,
-) -> Result<&'static str, String> {
+    signed_in: &mut bool,
+) -> Result<Result<&'static str, String>, String> {
     let params = json!({"sessionId": former, "cwd": launch.cwd, "mcpServers": []});
     let (method, context) = match (connection.abilities.resume, connection.abilities.load) {
         (true, _) => ("session/resume", "resumed"),
         (false, true) => ("session/load", "loaded"),
-        (false, false) => return Err(String::from("it cannot load sessions")),
+        (false, false) => return Ok(Err(String::from("it cannot load sessions"))),
     };
-    connection.call(method, &params).await.map_err(|error| error.to_string())?;
-    if context == "loaded" {
-        settle(connection, launch.quiet).await.map_err(|error| error.to_string())?;
+    if let Err(error) = call(connection, launch, method, &params, signed_in).await? {
+        return Ok(Err(error.to_string()));
     }
-    Ok(context)
+    if context == "loaded"
+        && let Err(error) = settle(connection, launch.quiet).await
+    {
+        return Ok(Err(error.to_string()));
+    }
+    Ok(Ok(context))
 }
 
 /// Drops what an agent replays after it answered, until it is quiet.
@@ -98,10 +127,5 @@ async fn settle(connection: &mut Connection, quiet: Duration) -> Result<(), Call
 }
 
 fn refusal(agent: &str, what: &str, error: &CallError) -> String {
-    match error {
-        CallError::Refused(error) if error.code == AUTH_REQUIRED => {
-            format!("agent `{agent}` wants you to sign in first: {}", error.message)
-        }
-        error => format!("agent `{agent}` could not be started: {what}: {error}"),
-    }
+    format!("agent `{agent}` could not be started: {what}: {error}")
 }

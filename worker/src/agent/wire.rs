@@ -6,6 +6,7 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
+use skep_common::sanitise::one_line;
 use skep_common::session::{ContentBlock, PermissionOption};
 
 use crate::acp::message::{clip, read};
@@ -22,6 +23,9 @@ const TITLE: usize = 2000;
 /// How many options of a request are looked at.
 const OPTIONS: usize = 32;
 
+/// How many ways to sign in are looked at.
+const AUTH_METHODS: usize = 16;
+
 /// What the agent can do, as it said at `initialize`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Abilities {
@@ -30,6 +34,43 @@ pub(crate) struct Abilities {
     pub(crate) load: bool,
     pub(crate) resume: bool,
     pub(crate) close: bool,
+    pub(crate) auth: Vec<AuthMethod>,
+}
+
+/// A way to sign in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct AuthMethod {
+    pub(crate) id: String,
+    pub(crate) name: String,
+    pub(crate) how: AuthHow,
+}
+
+/// What a way to sign in takes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum AuthHow {
+    /// A key that the agent finds by itself: nobody has to do anything.
+    Key,
+    /// Something that only the agent knows, a browser for example.
+    Agent,
+    /// The agent's program with these arguments, in a terminal.
+    Terminal(Vec<String>),
+}
+
+impl AuthMethod {
+    fn of(value: &Value) -> Option<Self> {
+        let id = value["id"].as_str()?.to_owned();
+        let name = value["name"].as_str().unwrap_or(&id);
+        let words = |value: &Value| value.as_str().map(|word| one_line(&clip(word, 200)).into_owned());
+        let how = if value["type"] == "terminal" {
+            let args = value["args"].as_array().into_iter().flatten().take(16);
+            AuthHow::Terminal(args.filter_map(words).collect())
+        } else if value["_meta"]["api-key"].is_object() || value["type"] == "env_var" {
+            AuthHow::Key
+        } else {
+            AuthHow::Agent
+        };
+        Some(Self { name: one_line(&clip(name, 100)).into_owned(), id, how })
+    }
 }
 
 impl Abilities {
@@ -49,6 +90,13 @@ impl Abilities {
             load: abilities["loadSession"].as_bool().unwrap_or(false),
             resume: session["resume"].is_object(),
             close: session["close"].is_object(),
+            auth: value["authMethods"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .take(AUTH_METHODS)
+                .filter_map(AuthMethod::of)
+                .collect(),
         }
     }
 }

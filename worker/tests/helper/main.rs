@@ -36,6 +36,9 @@ struct Fake {
     prompt: Option<Value>,
     permissions: u64,
     ignores_cancel: bool,
+    signed_in: bool,
+    log: String,
+    options: Vec<String>,
 }
 
 impl Fake {
@@ -44,29 +47,29 @@ impl Fake {
             let _written = writeln!(std::io::stderr(), "no licence");
             std::process::abort();
         }
+        self.options = words.iter().map(|word| (*word).to_owned()).collect();
         for line in std::io::stdin().lock().lines() {
             let Ok(line) = line else { return };
             let message: Value = serde_json::from_str(&line).expect("the driver writes JSON");
             let id = message["id"].clone();
+            let params = &message["params"];
             match message["method"].as_str() {
-                Some("initialize") => say(&json!({"jsonrpc": "2.0", "id": id, "result": {
-                    "protocolVersion": 1,
-                    "agentCapabilities": {"loadSession": !words.contains(&"noload")},
-                    "agentInfo": {"name": "fake", "version": "1"},
-                }})),
+                Some("initialize") => self.initialize(&id),
+                Some("authenticate") => self.authenticate(&id, params),
+                Some("session/new") if self.is("auth") && !self.signed_in => fail(&id, -32000, "sign in"),
                 Some("session/new") => {
                     self.session = format!("s-{}", std::process::id());
-                    say(&json!({"jsonrpc": "2.0", "id": id, "result": {"sessionId": self.session}}));
+                    answer(&id, &json!({"sessionId": self.session}));
                 }
                 Some("session/load") => {
-                    self.session = message["params"]["sessionId"].as_str().expect("an id").to_owned();
+                    self.session = params["sessionId"].as_str().expect("an id").to_owned();
                     self.chunk("replayed");
-                    say(&json!({"jsonrpc": "2.0", "id": id, "result": null}));
+                    answer(&id, &Value::Null);
                 }
                 Some("session/prompt") => {
                     assert!(self.prompt.is_none(), "one prompt at a time");
                     self.prompt = Some(id);
-                    let text = message["params"]["prompt"][0]["text"].as_str().expect("text").to_owned();
+                    let text = params["prompt"][0]["text"].as_str().expect("text").to_owned();
                     self.act(&text);
                 }
                 Some("session/cancel") if !self.ignores_cancel => self.stop("cancelled"),
@@ -81,12 +84,52 @@ impl Fake {
         }
     }
 
+    fn is(&self, option: &str) -> bool {
+        self.options.iter().any(|word| word == option)
+    }
+
+    fn initialize(&self, id: &Value) {
+        let methods = match (self.is("auth"), self.is("browser")) {
+            (true, true) => json!([
+                {"id": "browser", "name": "A browser"},
+                {"id": "login", "name": "By hand", "type": "terminal", "args": ["sign in"]},
+            ]),
+            (true, false) => json!([
+                {"id": "browser", "name": "A browser"},
+                {"id": "key", "name": "A key", "_meta": {"api-key": {"provider": "x"}}},
+            ]),
+            _ => json!([]),
+        };
+        answer(
+            id,
+            &json!({
+                "protocolVersion": 1,
+                "agentCapabilities": {"loadSession": !self.is("noload")},
+                "agentInfo": {"name": "fake", "version": "1"},
+                "authMethods": methods,
+            }),
+        );
+    }
+
+    fn authenticate(&mut self, id: &Value, params: &Value) {
+        if self.is("no-key") {
+            return fail(id, -32603, "no key");
+        }
+        self.signed_in = params["methodId"].is_string();
+        self.log = format!("signed in by {}", params["methodId"]);
+        answer(id, &json!({}));
+    }
+
     #[expect(clippy::disallowed_methods, reason = "an agent that dies in its turn")]
     fn act(&mut self, text: &str) {
         let (verb, rest) = text.split_once(' ').unwrap_or((text, ""));
         match verb {
             "say" => {
                 self.chunk(rest);
+                self.stop("end_turn");
+            }
+            "log" => {
+                self.chunk(&self.log);
                 self.stop("end_turn");
             }
             "silent" => self.stop("end_turn"),
@@ -215,6 +258,14 @@ fn tree() -> u32 {
     let mut out = std::io::BufReader::new(child.stdout.expect("a pipe"));
     out.read_line(&mut line).expect("a pid");
     line.trim().parse().expect("a pid")
+}
+
+fn answer(id: &Value, result: &Value) {
+    say(&json!({"jsonrpc": "2.0", "id": id, "result": result}));
+}
+
+fn fail(id: &Value, code: i64, message: &str) {
+    say(&json!({"jsonrpc": "2.0", "id": id, "error": {"code": code, "message": message}}));
 }
 
 fn say(message: &Value) {

@@ -19,6 +19,12 @@ use tempfile::TempDir;
 
 pub(crate) const HELPER: &str = env!("CARGO_BIN_EXE_skep-worker-helper");
 
+/// The configuration of an agent `NAME` that is the scripted one with these options.
+pub(crate) fn agent(name: &str, options: &[&str], more: &str) -> String {
+    let options: Vec<String> = options.iter().map(|option| format!(", {option:?}")).collect();
+    format!("[agents.{name}]\ncommand = [\"{HELPER}\", \"fake\"{}]\n{more}\n", options.concat())
+}
+
 /// How long anything may take.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -268,6 +274,24 @@ impl Worker {
             _ => None,
         };
         self.journal(session).iter().filter_map(text).collect()
+    }
+
+    /// skep's own remarks, in order.
+    pub(crate) fn notes(&self, session: SessionId) -> Vec<String> {
+        let note = |event: Event| match event {
+            Event::Note(note) => Some(note.text),
+            _ => None,
+        };
+        self.journal(session).into_iter().filter_map(note).collect()
+    }
+
+    /// Runs a prompt; its outcome and the detail.
+    pub(crate) fn detail(&mut self, session: SessionId, text: &str) -> (TurnOutcome, String) {
+        let prompt = self.prompt(session, text);
+        self.snapshot("end of the turn", session, |snapshot| {
+            let turn = snapshot.last_turn.as_ref().filter(|turn| turn.prompt == prompt)?;
+            Some((turn.outcome, turn.detail.clone().unwrap_or_default()))
+        })
     }
 
     pub(crate) fn kinds(&self, session: SessionId) -> Vec<String> {

@@ -1,0 +1,42 @@
+//! What the driver does about agents that are not all alike, against a scripted one.
+
+use crate::common::{Worker, agent};
+use skep_common::session::TurnOutcome;
+
+#[test]
+fn an_agent_is_signed_in_by_its_preset_or_by_its_only_key() {
+    let home = tempfile::tempdir().unwrap();
+    let config =
+        [agent("preset", &["auth", "browser"], "authenticate = \"browser\""), agent("key", &["auth"], "")];
+    let (mut worker, _) = Worker::start(&home, &config.concat());
+    for (agent, method) in [("preset", "browser"), ("key", "key")] {
+        let session = worker.open(agent, |_| {});
+        assert_eq!(worker.run(session, "log"), TurnOutcome::Completed, "{agent}");
+        assert_eq!(worker.texts(session), [format!("signed in by \"{method}\"")]);
+    }
+    worker.shut_down();
+}
+
+#[test]
+fn an_agent_that_needs_a_person_to_sign_in_says_how() {
+    let home = tempfile::tempdir().unwrap();
+    let config = [
+        agent("browser", &["auth", "browser"], ""),
+        agent("unknown", &["auth"], "authenticate = \"telepathy\""),
+        agent("refused", &["auth", "no-key"], ""),
+    ];
+    let (mut worker, _) = Worker::start(&home, &config.concat());
+    for (agent, words) in [
+        ("browser", ["wants you to sign in first", "'sign in'` in a terminal", "\"browser\" (A browser)"]),
+        ("unknown", ["no sign-in method `telepathy`", "[agents.unknown]", "\"key\" (A key)"]),
+        ("refused", ["by `key`", "no key", "in a terminal"]),
+    ] {
+        let session = worker.open(agent, |_| {});
+        let (outcome, detail) = worker.detail(session, "log");
+        assert_eq!(outcome, TurnOutcome::Failed, "{agent}");
+        for word in words {
+            assert!(detail.contains(word), "{agent}: {word} in {detail}");
+        }
+    }
+    worker.shut_down();
+}
