@@ -187,6 +187,10 @@ impl Driver {
             Err(end) => (false, end),
             Ok(started) => {
                 self.say(FromAgent::Started(started)).await;
+                let settings: Vec<Said> = connection.take_early().into_iter().map(Said::Update).collect();
+                if !settings.is_empty() {
+                    self.say(FromAgent::Said(settings)).await;
+                }
                 (true, self.serve(&mut connection).await)
             }
         };

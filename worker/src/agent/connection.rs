@@ -20,7 +20,7 @@ use tokio_util::task::TaskTracker;
 
 use super::DRAIN;
 use super::launch::Launch;
-use super::wire::Abilities;
+use super::wire::{self, Abilities};
 use crate::acp::message::{self, AUTH_REQUIRED, Id, METHOD_NOT_FOUND, Message, RpcError};
 use crate::acp::peer::{Batch, Closed, Reader, Writer, writer};
 
@@ -36,6 +36,8 @@ pub(super) struct Connection {
     pub(super) session: String,
     /// Ends when stderr is drained.
     pub(super) stderr: JoinHandle<PumpEnd>,
+    /// What the agent said of the session's settings before it was ready: the last update of each kind.
+    early: Vec<(String, Box<RawValue>)>,
     /// The prompt that waits for its answer.
     pub(super) prompt: Option<u64>,
     frames: Option<Capture>,
@@ -95,6 +97,7 @@ impl Connection {
             stderr,
             frames: launch.frames.clone(),
             prompt: None,
+            early: Vec::new(),
             calls: 0,
             _write_loop: stop.drop_guard(),
         })
@@ -132,7 +135,7 @@ impl Connection {
         Ok(self.writer.as_ref().ok_or(Deaf)?.try_send(line)?)
     }
 
-    /// Sends a request and waits for its answer; what comes before the answer is dropped (a replayed history).
+    /// Sends a request and waits for its answer; what the agent tells meanwhile is history, and dropped.
     pub(super) async fn call(
         &mut self,
         method: &str,
@@ -141,16 +144,43 @@ impl Connection {
         let call = self.request(method, params)?;
         loop {
             let batch = self.read().await?;
+            let mut answer = None;
             for message in batch.messages {
                 match message {
-                    Message::Response { id, result } if id.number() == Some(call) => {
-                        return result.map_err(CallError::Refused);
+                    Message::Response { id, result } if answer.is_none() && id.number() == Some(call) => {
+                        answer = Some(result.map_err(CallError::Refused));
                     }
-                    Message::Request { id, method, .. } => self.decline(&id, &method)?,
-                    Message::Response { .. } | Message::Notification { .. } => {}
+                    other => drop(self.overhear(other)?),
                 }
             }
+            if let Some(answer) = answer {
+                return answer;
+            }
         }
+    }
+
+    /// A message that comes while no prompt runs: the session's settings are kept, requests refused. Whether it was
+    /// history.
+    pub(super) fn overhear(&mut self, message: Message) -> Result<bool, Deaf> {
+        match message {
+            Message::Request { id, method, .. } if method == "session/request_permission" => {
+                self.respond(&id, Ok(&wire::permission_answer(None)))?;
+            }
+            Message::Request { id, method, .. } => self.decline(&id, &method)?,
+            Message::Notification { method, params: Some(params) } if method == "session/update" => {
+                let Some(kind) = wire::setting(&params) else { return Ok(true) };
+                self.early.retain(|(known, _)| *known != kind);
+                self.early.push((kind, params));
+            }
+            Message::Notification { .. } | Message::Response { .. } => {}
+        }
+        Ok(false)
+    }
+
+    /// The settings that the agent told before it was ready, once.
+    pub(super) fn take_early(&mut self) -> Vec<Box<RawValue>> {
+        let early = std::mem::take(&mut self.early);
+        early.iter().filter_map(|(_, params)| wire::update(params, &self.session)).collect()
     }
 
     /// Reads once, or sees the agent end. Cancel-safe.

@@ -5,13 +5,12 @@ use std::time::Duration;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use skep_common::ids::Process;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 
 use super::auth;
 use super::connection::{CallError, Connection};
 use super::launch::Launch;
 use super::wire::{self, Abilities};
-use crate::acp::message::Message;
 
 /// An agent that is ready for prompts.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -111,15 +110,16 @@ async fn bring_back(
     Ok(Ok(context))
 }
 
-/// Drops what an agent replays after it answered, until it is quiet.
+/// Drops the history that an agent tells after it answered, until it has told none for `quiet`.
 async fn settle(connection: &mut Connection, quiet: Duration) -> Result<(), CallError> {
     if quiet.is_zero() {
         return Ok(());
     }
-    while let Ok(batch) = timeout(quiet, connection.read()).await {
+    let mut until = Instant::now() + quiet;
+    while let Ok(batch) = timeout_at(until, connection.read()).await {
         for message in batch?.messages {
-            if let Message::Request { id, method, .. } = message {
-                connection.decline(&id, &method)?;
+            if connection.overhear(message)? {
+                until = Instant::now() + quiet;
             }
         }
     }

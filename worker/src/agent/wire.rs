@@ -140,6 +140,33 @@ pub(crate) fn update(params: &RawValue, session: &str) -> Option<Box<RawValue>> 
     (params.session_id == session).then(|| params.update.to_owned())
 }
 
+/// The kinds of updates that say how a session is set, whole, however often. Everything else is what happens in it.
+const SETTINGS: [&str; 5] = [
+    "available_commands_update",
+    "config_option_update",
+    "current_mode_update",
+    "session_info_update",
+    "usage_update",
+];
+
+/// What kind of setting the parameters of `session/update` tell; none if they tell what happened.
+pub(crate) fn setting(params: &RawValue) -> Option<String> {
+    let params: UpdateParams<'_> = serde_json::from_str(params.get()).ok()?;
+    let kind = kind(params.update)?;
+    SETTINGS.contains(&kind.as_ref()).then(|| kind.into_owned())
+}
+
+/// An update's kind.
+fn kind(update: &RawValue) -> Option<Cow<'_, str>> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct View<'a> {
+        #[serde(borrow)]
+        session_update: Cow<'a, str>,
+    }
+    serde_json::from_str::<View<'_>>(update.get()).ok().map(|view| view.session_update)
+}
+
 /// Whether an update shows that the agent said or did something.
 pub(crate) fn is_work(update: &RawValue) -> bool {
     #[derive(Deserialize)]

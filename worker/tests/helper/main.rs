@@ -63,8 +63,7 @@ impl Fake {
                 }
                 Some("session/load") => {
                     self.session = params["sessionId"].as_str().expect("an id").to_owned();
-                    self.chunk("replayed");
-                    answer(&id, &Value::Null);
+                    self.load(&id);
                 }
                 Some("session/prompt") => {
                     assert!(self.prompt.is_none(), "one prompt at a time");
@@ -109,6 +108,30 @@ impl Fake {
                 "authMethods": methods,
             }),
         );
+    }
+
+    /// Tells the history before or (`late`) after the answer, each time with the commands that there are.
+    fn load(&self, id: &Value) {
+        if self.is("late") {
+            answer(id, &Value::Null);
+            for n in 0..3 {
+                std::thread::sleep(std::time::Duration::from_millis(50));
+                self.chunk(&format!("replayed {n}"));
+            }
+            return self.commands("load");
+        }
+        self.chunk("replayed");
+        self.commands("load");
+        // In one write, so that one read brings both.
+        let late =
+            self.line(r#"{"sessionUpdate":"user_message_chunk","content":{"type":"text","text":"x"}}"#);
+        raw(format!("{}\n{late}", json!({"jsonrpc": "2.0", "id": id, "result": null})).as_bytes());
+    }
+
+    fn commands(&self, name: &str) {
+        let commands = json!([{"name": name, "description": ""}]);
+        let update = json!({"sessionUpdate": "available_commands_update", "availableCommands": commands});
+        self.update(&update.to_string());
     }
 
     fn authenticate(&mut self, id: &Value, params: &Value) {
@@ -226,11 +249,14 @@ impl Fake {
     }
 
     fn update(&self, update: &str) {
-        raw(format!(
-            "{{\"jsonrpc\":\"2.0\",\"method\":\"session/update\",\"params\":{{\"sessionId\":\"{}\",\"update\":{update}}}}}\n",
-            self.session
+        raw(self.line(update).as_bytes());
+    }
+
+    fn line(&self, update: &str) -> String {
+        let session = &self.session;
+        format!(
+            "{{\"jsonrpc\":\"2.0\",\"method\":\"session/update\",\"params\":{{\"sessionId\":\"{session}\",\"update\":{update}}}}}\n"
         )
-        .as_bytes());
     }
 
     fn stop(&mut self, reason: &str) {

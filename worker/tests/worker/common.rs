@@ -276,6 +276,15 @@ impl Worker {
         self.journal(session).iter().filter_map(text).collect()
     }
 
+    /// What the agent sent, in order.
+    pub(crate) fn updates(&self, session: SessionId) -> Vec<serde_json::Value> {
+        let update = |event: &Event| match event {
+            Event::Update(update) => serde_json::from_str(update.get()).ok(),
+            _ => None,
+        };
+        self.journal(session).iter().filter_map(update).collect()
+    }
+
     /// skep's own remarks, in order.
     pub(crate) fn notes(&self, session: SessionId) -> Vec<String> {
         let note = |event: Event| match event {

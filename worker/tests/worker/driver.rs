@@ -40,3 +40,20 @@ fn an_agent_that_needs_a_person_to_sign_in_says_how() {
     }
     worker.shut_down();
 }
+
+#[test]
+fn history_that_an_agent_tells_while_loading_is_never_journalled() {
+    let home = tempfile::tempdir().unwrap();
+    let config = [agent("late", &["late"], "quirks = [\"late_replay\"]"), agent("early", &[], "")];
+    let (mut worker, _) = Worker::start(&home, &config.concat());
+    for agent in ["late", "early"] {
+        let session = worker.open(agent, |_| {});
+        assert_eq!(worker.run(session, "exit 7"), TurnOutcome::Interrupted);
+        assert_eq!(worker.run(session, "say back"), TurnOutcome::Completed);
+        let updates = worker.updates(session);
+        let texts: Vec<_> = updates.iter().map(|update| update["content"]["text"].as_str()).collect();
+        assert_eq!(texts, [Some("working"), None, Some("back")], "{agent}: {updates:?}");
+        assert_eq!(updates[1]["availableCommands"][0]["name"], "load", "{agent}: settings are no history");
+    }
+    worker.shut_down();
+}
