@@ -177,6 +177,21 @@ impl Connection {
         Ok(false)
     }
 
+    /// The last update of this kind that was overheard, with its parameters.
+    pub(super) fn early(&self, kind: &str) -> Option<&RawValue> {
+        self.early.iter().find(|(known, _)| known == kind).map(|(_, params)| &**params)
+    }
+
+    /// Forgets updates of this kind: what they say is about to change.
+    pub(super) fn forget(&mut self, kind: &str) {
+        self.early.retain(|(known, _)| known != kind);
+    }
+
+    /// Tells the agent that the last request's answer is not wanted any more.
+    pub(super) fn give_up_call(&self) -> Result<(), Deaf> {
+        self.notify("$/cancel_request", &serde_json::json!({"requestId": self.calls}))
+    }
+
     /// The settings that the agent told before it was ready, once.
     pub(super) fn take_early(&mut self) -> Vec<Box<RawValue>> {
         let early = std::mem::take(&mut self.early);

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use skep_common::ids::WorkerId;
 use skep_common::session::{SessionKind, SessionSpec};
+use skep_common::words;
 use skep_config::{AgentPreset, Settings, env};
 use skep_sys::capture::{Capture, LogSpec, LogWriter};
 
@@ -59,6 +60,8 @@ pub struct Launch {
     pub stop_grace: Duration,
     /// The method by which the agent is signed in.
     pub authenticate: Option<String>,
+    /// The agent's own mode that fits the session's.
+    pub mode: Option<String>,
     /// How long the agent must tell no history after it loaded a session; zero where it is known to tell it before.
     pub quiet: Duration,
     /// Where its stderr goes.
@@ -145,6 +148,7 @@ impl Launch {
             eof_grace: preset.eof_grace,
             stop_grace: settings.session.stop_grace,
             authenticate: preset.authenticate.clone(),
+            mode: preset.modes.get(words::mode(spec.permission_mode)).cloned(),
             quiet: quiet(preset),
             stderr: Capture::new(origin.logs, log("process.log")),
             frames: origin.debug.then(|| Capture::new(origin.logs, log("debug.log"))),

@@ -6,6 +6,7 @@ pub(crate) mod oneshot;
 
 mod auth;
 mod connection;
+mod mode;
 mod start;
 mod stop;
 pub(crate) mod wire;

@@ -7,10 +7,10 @@ use serde_json::{Value, json};
 use skep_common::ids::Process;
 use tokio::time::{Instant, timeout_at};
 
-use super::auth;
 use super::connection::{CallError, Connection};
 use super::launch::Launch;
 use super::wire::{self, Abilities};
+use super::{auth, mode};
 
 /// An agent that is ready for prompts.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,46 +23,60 @@ pub struct Started {
     pub agent_session: String,
     /// `new`, `loaded`, `resumed`.
     pub context: &'static str,
-    /// A remark for people: a context that could not be brought back.
-    pub note: Option<String>,
+    /// Remarks for people: a context that could not be brought back, a mode that could not be set.
+    pub notes: Vec<String>,
 }
 
 /// Brings the connection to the point where a prompt can be sent.
 pub(super) async fn handshake(connection: &mut Connection, launch: &Launch) -> Result<Started, String> {
-    let said = |what: &str, error: CallError| refusal(&launch.agent, what, &error);
     let result = connection.call("initialize", &wire::initialize()).await;
-    connection.abilities = Abilities::of(&result.map_err(|error| said("initialize", error))?);
+    connection.abilities =
+        Abilities::of(&result.map_err(|error| refusal(&launch.agent, "initialize", &error))?);
     if connection.abilities.protocol != wire::PROTOCOL {
         let version = connection.abilities.protocol;
         return Err(format!("agent `{}` speaks ACP version {version}, skep speaks version 1", launch.agent));
     }
     let mut signed_in = auth::by_preset(connection, launch).await?;
-    let mut note = None;
+    let mut notes = Vec::new();
     let mut context = "new";
+    let mut opened = None;
     if let Some(former) = &launch.resume {
         match bring_back(connection, launch, former, &mut signed_in).await? {
-            Ok(how) => {
+            Ok((how, result)) => {
                 former.clone_into(&mut connection.session);
-                context = how;
+                (context, opened) = (how, Some(result));
             }
-            Err(why) => note = Some(format!("the agent starts without its former context: {why}")),
+            Err(why) => notes.push(format!("the agent starts without its former context: {why}")),
         }
     }
-    if connection.session.is_empty() {
-        let params = json!({"cwd": launch.cwd, "mcpServers": []});
-        let result = call(connection, launch, "session/new", &params, &mut signed_in).await?;
-        let result = result.map_err(|error| said("session/new", error))?;
-        connection.session = wire::session_id(&result)
-            .filter(|id| !id.is_empty())
-            .ok_or_else(|| format!("agent `{}` answered session/new without a session id", launch.agent))?;
+    let opened = match opened {
+        Some(opened) => opened,
+        None => open_new(connection, launch, &mut signed_in).await?,
+    };
+    if let Some(wanted) = &launch.mode {
+        notes.extend(mode::set(connection, wanted, &opened).await);
     }
     Ok(Started {
         title: connection.abilities.title.clone().unwrap_or_else(|| launch.agent.clone()),
         process: connection.child.process.clone(),
         agent_session: connection.session.clone(),
         context,
-        note,
+        notes,
     })
+}
+
+async fn open_new(
+    connection: &mut Connection,
+    launch: &Launch,
+    signed_in: &mut bool,
+) -> Result<Box<RawValue>, String> {
+    let params = json!({"cwd": launch.cwd, "mcpServers": []});
+    let result = call(connection, launch, "session/new", &params, signed_in).await?;
+    let result = result.map_err(|error| refusal(&launch.agent, "session/new", &error))?;
+    connection.session = wire::session_id(&result)
+        .filter(|id| !id.is_empty())
+        .ok_or_else(|| format!("agent `{}` answered session/new without a session id", launch.agent))?;
+    Ok(result)
 }
 
 /// A call that an agent may refuse until it is signed in. The outer error ends the start.
@@ -86,28 +100,29 @@ async fn call(
     }
 }
 
-/// `resume` where the agent has it (no replay), else `load`; or why neither was possible.
+/// `resume` where the agent has it (no replay), else `load`: what it was, and the answer; or why neither was possible.
 async fn bring_back(
     connection: &mut Connection,
     launch: &Launch,
     former: &str,
     signed_in: &mut bool,
-) -> Result<Result<&'static str, String>, String> {
+) -> Result<Result<(&'static str, Box<RawValue>), String>, String> {
     let params = json!({"sessionId": former, "cwd": launch.cwd, "mcpServers": []});
     let (method, context) = match (connection.abilities.resume, connection.abilities.load) {
         (true, _) => ("session/resume", "resumed"),
         (false, true) => ("session/load", "loaded"),
         (false, false) => return Ok(Err(String::from("it cannot load sessions"))),
     };
-    if let Err(error) = call(connection, launch, method, &params, signed_in).await? {
-        return Ok(Err(error.to_string()));
-    }
+    let opened = match call(connection, launch, method, &params, signed_in).await? {
+        Ok(opened) => opened,
+        Err(error) => return Ok(Err(error.to_string())),
+    };
     if context == "loaded"
         && let Err(error) = settle(connection, launch.quiet).await
     {
         return Ok(Err(error.to_string()));
     }
-    Ok(Ok(context))
+    Ok(Ok((context, opened)))
 }
 
 /// Drops the history that an agent tells after it answered, until it has told none for `quiet`.

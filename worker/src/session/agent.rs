@@ -106,7 +106,7 @@ impl Session {
             agent_session: started.agent_session.clone(),
             context: started.context.to_owned(),
         })];
-        events.extend(started.note.map(|text| note("warn", text)));
+        events.extend(started.notes.into_iter().map(|text| note("warn", text)));
         self.agent_session = Some(started.agent_session);
         let process = AgentProcess { title: started.title, process: started.process };
         self.slot = match std::mem::replace(&mut self.slot, Slot::Empty) {

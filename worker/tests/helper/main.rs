@@ -59,8 +59,10 @@ impl Fake {
                 Some("session/new") if self.is("auth") && !self.signed_in => fail(&id, -32000, "sign in"),
                 Some("session/new") => {
                     self.session = format!("s-{}", std::process::id());
-                    answer(&id, &json!({"sessionId": self.session}));
+                    answer(&id, &self.opened());
                 }
+                Some("session/set_mode") => self.set_mode(&id, &params["modeId"], "mode"),
+                Some("session/set_config_option") => self.set_mode(&id, &params["value"], "option"),
                 Some("session/load") => {
                     self.session = params["sessionId"].as_str().expect("an id").to_owned();
                     self.load(&id);
@@ -108,6 +110,29 @@ impl Fake {
                 "authMethods": methods,
             }),
         );
+    }
+
+    /// A new session: in mode `auto`, which has options or modes to change that.
+    fn opened(&self) -> Value {
+        let mut opened = json!({"sessionId": self.session});
+        if self.is("modes") {
+            let modes = json!([{"id": "auto", "name": "Auto"}, {"id": "manual", "name": "Manual"}]);
+            opened["modes"] = json!({"currentModeId": "auto", "availableModes": modes});
+        }
+        if self.is("options") {
+            opened["configOptions"] = option("auto");
+        }
+        opened
+    }
+
+    fn set_mode(&mut self, id: &Value, wanted: &Value, by: &str) {
+        if self.is("mute") {
+            return;
+        }
+        let now = if self.is("stubborn") { "auto" } else { wanted.as_str().expect("a mode") };
+        self.log = format!("{by} {now}");
+        self.update(&json!({"sessionUpdate": "current_mode_update", "currentModeId": now}).to_string());
+        answer(id, &if by == "option" { json!({"configOptions": option(now)}) } else { json!({}) });
     }
 
     /// Tells the history before or (`late`) after the answer, each time with the commands that there are.
@@ -284,6 +309,11 @@ fn tree() -> u32 {
     let mut out = std::io::BufReader::new(child.stdout.expect("a pipe"));
     out.read_line(&mut line).expect("a pid");
     line.trim().parse().expect("a pid")
+}
+
+fn option(now: &str) -> Value {
+    let options = json!([{"value": "auto", "name": "Auto"}, {"value": "manual", "name": "Manual"}]);
+    json!([{"id": "m", "category": "mode", "type": "select", "currentValue": now, "options": options}])
 }
 
 fn answer(id: &Value, result: &Value) {

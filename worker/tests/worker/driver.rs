@@ -1,7 +1,7 @@
 //! What the driver does about agents that are not all alike, against a scripted one.
 
 use crate::common::{Worker, agent};
-use skep_common::session::TurnOutcome;
+use skep_common::session::{Cause, TurnOutcome};
 
 #[test]
 fn an_agent_is_signed_in_by_its_preset_or_by_its_only_key() {
@@ -54,6 +54,53 @@ fn history_that_an_agent_tells_while_loading_is_never_journalled() {
         let texts: Vec<_> = updates.iter().map(|update| update["content"]["text"].as_str()).collect();
         assert_eq!(texts, [Some("working"), None, Some("back")], "{agent}: {updates:?}");
         assert_eq!(updates[1]["availableCommands"][0]["name"], "load", "{agent}: settings are no history");
+    }
+    worker.shut_down();
+}
+
+#[test]
+fn the_agents_own_mode_is_set_to_match_and_verified() {
+    let home = tempfile::tempdir().unwrap();
+    let manual = "modes = { ask = \"manual\" }";
+    let config = [
+        agent("modes", &["modes"], manual),
+        agent("options", &["modes", "options"], manual),
+        agent("set", &["modes"], "modes = { ask = \"auto\" }"),
+    ];
+    let (mut worker, _) = Worker::start(&home, &config.concat());
+    for (agent, log) in [("modes", "mode manual"), ("options", "option manual"), ("set", "")] {
+        let session = worker.open(agent, |_| {});
+        worker.run(session, "log");
+        assert_eq!(worker.texts(session), [log], "{agent}");
+        assert_eq!(worker.notes(session), [""; 0], "{agent}");
+    }
+    worker.shut_down();
+}
+
+#[test]
+fn a_mode_that_cannot_be_set_is_noted_and_the_session_goes_on() {
+    let home = tempfile::tempdir().unwrap();
+    let manual = "modes = { ask = \"manual\" }";
+    let config = [
+        agent("stubborn", &["modes", "stubborn"], manual),
+        agent("evasive", &["options", "stubborn"], manual),
+        agent("mute", &["modes", "mute"], manual),
+        agent("other", &["modes"], "modes = { ask = \"safe\" }"),
+        agent("none", &[], manual),
+    ];
+    let (mut worker, _) = Worker::start(&home, &config.concat());
+    for (agent, why) in [
+        ("stubborn", "it says that it is in mode `auto`"),
+        ("evasive", "it says that it is in mode `auto`"),
+        ("mute", "it does not answer"),
+        ("other", "it offers auto, manual"),
+        ("none", "it offers none"),
+    ] {
+        let session = worker.open(agent, |_| {});
+        assert_eq!(worker.run(session, "say hi"), TurnOutcome::Completed, "{agent}");
+        let notes = worker.notes(session).concat();
+        assert!(notes.contains(why), "{agent}: {notes}");
+        worker.close(session, Cause::Person);
     }
     worker.shut_down();
 }

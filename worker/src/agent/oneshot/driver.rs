@@ -262,7 +262,7 @@ impl Driver {
             process: command.child.process.clone(),
             agent_session,
             context,
-            note: None,
+            notes: Vec::new(),
         };
         self.say(FromAgent::Started(started)).await;
     }
