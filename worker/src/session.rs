@@ -27,6 +27,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::acp::message::Id;
 use crate::agent::acp::{Agent, FromAgent};
+use crate::agent::updates::Updates;
 use crate::consent::Requests;
 use crate::disk::Disk;
 use crate::report::Reports;
@@ -193,6 +194,8 @@ pub(crate) struct Session {
     /// The running turn's prompt was given to the agent.
     prompted: bool,
     seen: Seen,
+    /// What the agent said of its settings.
+    updates: Updates,
     state: SessionState,
     why: Option<String>,
     last_turn: Option<TurnSummary>,

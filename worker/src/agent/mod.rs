@@ -9,6 +9,7 @@ mod connection;
 mod mode;
 mod start;
 mod stop;
+pub(crate) mod updates;
 pub(crate) mod wire;
 
 /// How long a dead agent's pipes are read to their end (promise 12).

@@ -141,7 +141,7 @@ pub(crate) fn update(params: &RawValue, session: &str) -> Option<Box<RawValue>> 
 }
 
 /// The kinds of updates that say how a session is set, whole, however often. Everything else is what happens in it.
-const SETTINGS: [&str; 5] = [
+pub(super) const SETTINGS: [&str; 5] = [
     "available_commands_update",
     "config_option_update",
     "current_mode_update",
@@ -157,7 +157,7 @@ pub(crate) fn setting(params: &RawValue) -> Option<String> {
 }
 
 /// An update's kind.
-fn kind(update: &RawValue) -> Option<Cow<'_, str>> {
+pub(super) fn kind(update: &RawValue) -> Option<Cow<'_, str>> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
     struct View<'a> {

@@ -133,7 +133,9 @@ impl Session {
                     if !self.seen.work && self.turns.running().is_some() {
                         self.seen.work = is_work(&update);
                     }
-                    updates.push(Event::Update(update));
+                    if !self.updates.repeats(&update) {
+                        updates.push(Event::Update(update));
+                    }
                 }
                 Said::Note(text) => updates.push(note("warn", text)),
                 Said::Permission { id, request } => {

@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use super::journal::{note, save};
 use super::timers::Deadlines;
 use super::{Halt, Session, Shared, Slot};
+use crate::agent::updates::Updates;
 use crate::consent::Requests;
 use crate::report::Reports;
 use crate::turn::outcome::Seen;
@@ -168,6 +169,7 @@ impl Opening {
             agent_session: projection.agent_session.clone(),
             prompted: false,
             seen: Seen::default(),
+            updates: Updates::default(),
             state,
             why,
             last_turn: projection.last_turn.clone(),

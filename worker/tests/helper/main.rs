@@ -176,6 +176,15 @@ impl Fake {
                 self.chunk(rest);
                 self.stop("end_turn");
             }
+            "commands" => {
+                for _ in 0..3 {
+                    self.commands(&"c".repeat(500_000));
+                }
+                self.chunk("ha");
+                self.chunk("ha");
+                self.commands(rest);
+                self.stop("end_turn");
+            }
             "log" => {
                 self.chunk(&self.log);
                 self.stop("end_turn");

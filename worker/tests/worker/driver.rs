@@ -104,3 +104,23 @@ fn a_mode_that_cannot_be_set_is_noted_and_the_session_goes_on() {
     }
     worker.shut_down();
 }
+
+#[test]
+fn half_a_megabyte_that_an_agent_repeats_is_journalled_once() {
+    let home = tempfile::tempdir().unwrap();
+    let (mut worker, _) = Worker::start(&home, "");
+    let session = worker.open("fake", |_| {});
+    for last in ["a", "b"] {
+        assert_eq!(worker.run(session, &format!("commands {last}")), TurnOutcome::Completed);
+    }
+    let told: Vec<String> = worker
+        .updates(session)
+        .iter()
+        .map(|update| match update["availableCommands"][0]["name"].as_str() {
+            Some(name) => name[..1].to_owned(),
+            None => update["content"]["text"].as_str().unwrap().to_owned(),
+        })
+        .collect();
+    assert_eq!(told, ["c", "ha", "ha", "a", "c", "ha", "ha", "b"]);
+    worker.shut_down();
+}
