@@ -1,12 +1,16 @@
 //! What is remembered of an agent's updates while a session is held: the settings that it told last, so that the same
-//! words are not journalled again and again. Pure; the updates themselves stay raw.
+//! words are not journalled again and again; and the turn's tool calls, so that a permission request that says little
+//! is shown whole. Pure; the updates themselves stay raw.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use serde_json::value::RawValue;
 
-use super::wire::{self, SETTINGS};
+use super::wire::{self, SETTINGS, ToolCall};
+
+/// How many tool calls of a turn are remembered.
+const TOOL_CALLS: usize = 256;
 
 /// How the update begins that is by far the most frequent one; it tells no setting.
 const CHUNK: &str = r#"{"sessionUpdate":"agent_message_chunk""#;
@@ -15,9 +19,30 @@ const CHUNK: &str = r#"{"sessionUpdate":"agent_message_chunk""#;
 #[derive(Debug, Default)]
 pub(crate) struct Updates {
     settings: HashMap<&'static str, (usize, u64)>,
+    /// The turn's tool calls, the latest last.
+    calls: VecDeque<ToolCall>,
 }
 
 impl Updates {
+    /// A new turn has new tool calls.
+    pub(crate) fn turn_begins(&mut self) {
+        self.calls.clear();
+    }
+
+    /// All that is known of a tool call, now that this is said about it.
+    pub(crate) fn learn(&mut self, call: ToolCall) -> ToolCall {
+        let known = self.calls.iter().position(|known| known.id == call.id && !call.id.is_empty());
+        let call = match known.and_then(|at| self.calls.remove(at)) {
+            Some(before) => call.after(&before),
+            None => call,
+        };
+        if self.calls.len() == TOOL_CALLS {
+            self.calls.pop_front();
+        }
+        self.calls.push_back(call.clone());
+        call
+    }
+
     /// Takes note of an update; whether it says exactly what the last one of its kind said, to no effect.
     pub(crate) fn repeats(&mut self, update: &RawValue) -> bool {
         let text = update.get();
@@ -25,6 +50,12 @@ impl Updates {
             return false;
         }
         let Some(kind) = wire::kind(update) else { return false };
+        if matches!(kind.as_ref(), "tool_call" | "tool_call_update") {
+            if let Some(call) = wire::tool_call(update) {
+                self.learn(call);
+            }
+            return false;
+        }
         let Some(kind) = SETTINGS.iter().find(|setting| **setting == kind) else { return false };
         let mut hasher = DefaultHasher::new();
         text.hash(&mut hasher);
@@ -39,6 +70,35 @@ mod tests {
 
     fn raw(text: &str) -> Box<RawValue> {
         RawValue::from_string(text.to_owned()).unwrap()
+    }
+
+    #[test]
+    fn a_tool_call_is_known_by_all_that_was_said_about_it() {
+        let mut updates = Updates::default();
+        for update in [
+            r#"{"sessionUpdate":"tool_call_update","toolCallId":"1","kind":"execute","title":"List"}"#,
+            r#"{"sessionUpdate":"tool_call_update","toolCallId":"1","rawInput":{"command":"ls"},"title":""}"#,
+            r#"{"sessionUpdate":"tool_call","toolCallId":"2","title":"Other"}"#,
+        ] {
+            assert!(!updates.repeats(&raw(update)));
+        }
+        let asked = |updates: &mut Updates, call: &str| {
+            let params = raw(&format!(r#"{{"sessionId":"s","toolCall":{call}}}"#));
+            updates.learn(wire::permission(&params, "s").unwrap().call).ask()
+        };
+        let ask = asked(&mut updates, r#"{"toolCallId":"1"}"#);
+        assert_eq!((ask.tool_kind.as_str(), ask.command.as_deref()), ("execute", Some("ls")));
+        // What is asked now is what is shown.
+        let ask = asked(&mut updates, r#"{"toolCallId":"1","rawInput":{"command":"rm x"}}"#);
+        assert_eq!((ask.title.as_str(), ask.command.as_deref()), ("rm x", Some("rm x")));
+        let ask = asked(&mut updates, r#"{"kind":"edit"}"#);
+        assert_eq!((ask.tool_kind.as_str(), ask.title.as_str()), ("edit", "use a tool"));
+        updates.turn_begins();
+        assert_eq!(asked(&mut updates, r#"{"toolCallId":"2"}"#).title, "use a tool");
+        for n in 0..1000 {
+            asked(&mut updates, &format!(r#"{{"toolCallId":"n{n}"}}"#));
+        }
+        assert_eq!(updates.calls.len(), TOOL_CALLS);
     }
 
     #[test]

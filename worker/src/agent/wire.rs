@@ -203,10 +203,77 @@ pub(crate) fn stop(result: &RawValue) -> Stop {
     }
 }
 
+/// What is known of a tool call: from its announcement, its updates, a permission request, in any order.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct ToolCall {
+    pub(crate) id: String,
+    kind: Option<String>,
+    title: Option<String>,
+    command: Option<String>,
+}
+
+impl ToolCall {
+    fn of(call: &Value) -> Self {
+        let text = |key: &str| call[key].as_str().filter(|text| !text.is_empty());
+        Self {
+            id: clip(text("toolCallId").unwrap_or_default(), TITLE),
+            kind: text("kind").map(|kind| clip(kind, 40)),
+            title: text("title").map(|title| clip(title, TITLE)),
+            command: command(&call["rawInput"]["command"]),
+        }
+    }
+
+    /// The same with what was known before, where this says nothing. What this says is believed first, its command
+    /// rather than an older title.
+    pub(crate) fn after(self, before: &Self) -> Self {
+        let title = self.title.or_else(|| self.command.clone());
+        Self {
+            id: self.id,
+            kind: self.kind.or_else(|| before.kind.clone()),
+            title: title.or_else(|| before.title.clone()),
+            command: self.command.or_else(|| before.command.clone()),
+        }
+    }
+
+    /// What is asked when permission is asked for it.
+    pub(crate) fn ask(&self) -> Ask {
+        let title = self.title.clone().or_else(|| self.command.as_ref().map(|command| clip(command, TITLE)));
+        Ask {
+            tool_kind: self.kind.clone().unwrap_or_else(|| String::from("other")),
+            title: title.unwrap_or_else(|| String::from("use a tool")),
+            command: self.command.clone(),
+        }
+    }
+}
+
+/// The tool call that an update announces or changes; its output, which can be large, is not looked at.
+pub(super) fn tool_call(update: &RawValue) -> Option<ToolCall> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct View<'a> {
+        #[serde(borrow)]
+        tool_call_id: &'a RawValue,
+        #[serde(borrow, default)]
+        kind: Option<&'a RawValue>,
+        #[serde(borrow, default)]
+        title: Option<&'a RawValue>,
+        #[serde(borrow, default)]
+        raw_input: Option<&'a RawValue>,
+    }
+    let view: View<'_> = serde_json::from_str(update.get()).ok()?;
+    let value = |raw: Option<&RawValue>| raw.and_then(|raw| read::<Value>(raw).ok()).unwrap_or_default();
+    Some(ToolCall::of(&serde_json::json!({
+        "toolCallId": value(Some(view.tool_call_id)),
+        "kind": value(view.kind),
+        "title": value(view.title),
+        "rawInput": value(view.raw_input),
+    })))
+}
+
 /// A permission request, read.
 #[derive(Debug, Clone)]
 pub(crate) struct PermissionAsk {
-    pub(crate) ask: Ask,
+    pub(crate) call: ToolCall,
     pub(crate) options: Vec<PermissionOption>,
     pub(crate) tool_call: Box<RawValue>,
 }
@@ -230,17 +297,7 @@ pub(crate) fn permission(params: &RawValue, session: &str) -> Option<PermissionA
         Cow::Borrowed(_) => view.tool_call,
         Cow::Owned(mended) => RawValue::from_string(mended).ok()?,
     };
-    Some(PermissionAsk { ask: ask(&call), options: options(&view.options), tool_call })
-}
-
-fn ask(call: &Value) -> Ask {
-    let command = command(&call["rawInput"]["command"]);
-    let title = call["title"].as_str().map(ToOwned::to_owned).or_else(|| command.clone());
-    Ask {
-        tool_kind: clip(call["kind"].as_str().unwrap_or("other"), 40),
-        title: clip(&title.unwrap_or_else(|| String::from("use a tool")), TITLE),
-        command,
-    }
+    Some(PermissionAsk { call: ToolCall::of(&call), options: options(&view.options), tool_call })
 }
 
 /// A command is a string, or an array of words.

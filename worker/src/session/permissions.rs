@@ -22,6 +22,7 @@ const WAITING: usize = 64;
 impl Session {
     /// The agent asks for permission.
     pub(super) async fn asked(&mut self, id: Id, request: PermissionAsk) -> Result<(), Broken> {
+        let ask = self.updates.learn(request.call).ask();
         let Some(prompt) = self.turns.running().filter(|_| self.takes_questions()) else {
             self.tell(ToAgent::Permission { id, option: None });
             return Ok(());
@@ -32,7 +33,7 @@ impl Session {
             agent: &self.spec.agent,
             built_in_shell: is_built_in_shell(&self.shared.settings, &self.spec.agent),
         };
-        let verdict = decide(policy, &request.ask, (&prompt.text(), prompt.consent));
+        let verdict = decide(policy, &ask, (&prompt.text(), prompt.consent));
         let decided = match verdict {
             Verdict::Ask => None,
             Verdict::Deny(by) => {
@@ -52,8 +53,8 @@ impl Session {
         let pending = PendingPermission {
             id: PermissionId::random(),
             prompt: prompt.id,
-            tool_kind: request.ask.tool_kind,
-            title: request.ask.title,
+            tool_kind: ask.tool_kind,
+            title: ask.title,
             options: request.options,
             requested_at: Timestamp::now(),
         };

@@ -115,6 +115,7 @@ impl Session {
         let limit = prompt.timeout_seconds.map(Duration::from_secs).or(configured);
         self.deadlines.turn = limit.and_then(|limit| Instant::now().checked_add(limit));
         self.seen = Seen::default();
+        self.updates.turn_begins();
         match &self.slot {
             Slot::Ready(agent, _) => {
                 agent.tell(ToAgent::Prompt(prompt.content.clone()));

@@ -36,6 +36,10 @@ struct Fake {
     prompt: Option<Value>,
     permissions: u64,
     ignores_cancel: bool,
+    /// Ends the turn as cancelled when it was answered.
+    gives_up: bool,
+    /// Asks once more when it was answered.
+    asks_again: bool,
     signed_in: bool,
     log: String,
     options: Vec<String>,
@@ -234,6 +238,21 @@ impl Fake {
                 self.stop("end_turn");
             }
             "permit" => self.ask(rest),
+            "update-first" => {
+                let call = json!({"toolCallId": "t", "kind": "execute", "title": rest});
+                let mut update = call;
+                update["sessionUpdate"] = json!("tool_call_update");
+                self.update(&update.to_string());
+                self.request_permission(&json!({"toolCallId": "t"}));
+            }
+            "ask-again" => {
+                (self.ignores_cancel, self.gives_up, self.asks_again) = (true, true, true);
+                self.ask(rest);
+            }
+            "only-ask" => {
+                self.gives_up = true;
+                self.ask(rest);
+            }
             "permit2" => {
                 self.ask(rest);
                 self.ask(rest);
@@ -254,25 +273,35 @@ impl Fake {
         if message["id"].as_u64().is_some_and(|id| id >= 1000) {
             self.chunk(&message["result"]["outcome"].to_string());
             self.permissions -= 1;
+            if std::mem::take(&mut self.asks_again) {
+                self.ask("again");
+            }
             if self.permissions == 0 {
-                self.stop("end_turn");
+                self.stop(if self.gives_up { "cancelled" } else { "end_turn" });
             }
         }
     }
 
     fn ask(&mut self, command: &str) {
-        self.permissions += 1;
-        say(
-            &json!({"jsonrpc": "2.0", "id": 999 + self.permissions, "method": "session/request_permission", "params": {
-                "sessionId": self.session,
-                "toolCall": {"toolCallId": "t", "kind": "execute", "title": command, "rawInput": {"command": command}},
-                "options": [
-                    {"optionId": "1", "name": "Never", "kind": "reject_always"},
-                    {"optionId": "2", "name": "Yes", "kind": "allow_once"},
-                    {"optionId": "3", "name": "No", "kind": "reject_once"},
-                ],
-            }}),
+        let input = json!({"command": command});
+        self.request_permission(
+            &json!({"toolCallId": "t", "kind": "execute", "title": command, "rawInput": input}),
         );
+    }
+
+    fn request_permission(&mut self, call: &Value) {
+        self.permissions += 1;
+        let params = json!({
+            "sessionId": self.session,
+            "toolCall": call,
+            "options": [
+                {"optionId": "1", "name": "Never", "kind": "reject_always"},
+                {"optionId": "2", "name": "Yes", "kind": "allow_once"},
+                {"optionId": "3", "name": "No", "kind": "reject_once"},
+            ],
+        });
+        let (id, method) = (999 + self.permissions, "session/request_permission");
+        say(&json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params}));
     }
 
     fn chunk(&self, text: &str) {

@@ -1,6 +1,8 @@
 //! What the driver does about agents that are not all alike, against a scripted one.
 
 use crate::common::{Worker, agent};
+use skep_common::ids::AnswerId;
+use skep_common::protocol::{Action, Report};
 use skep_common::session::{Cause, TurnOutcome};
 
 #[test]
@@ -122,5 +124,53 @@ fn half_a_megabyte_that_an_agent_repeats_is_journalled_once() {
         })
         .collect();
     assert_eq!(told, ["c", "ha", "ha", "a", "c", "ha", "ha", "b"]);
+    worker.shut_down();
+}
+
+#[test]
+fn a_permission_request_is_shown_with_all_that_is_known_of_its_tool() {
+    let home = tempfile::tempdir().unwrap();
+    let (mut worker, _) = Worker::start(&home, "");
+    let session = worker.open("fake", |_| {});
+    for (prompt, title) in [("update-first make it so", "make it so"), ("only-ask ls", "ls")] {
+        let prompt = worker.prompt(session, prompt);
+        let request = worker.wait("the request", |report| match report {
+            Report::Session(snapshot) => {
+                snapshot.waiting.first().filter(|request| request.prompt == prompt).cloned()
+            }
+            _ => None,
+        });
+        assert_eq!((request.tool_kind.as_str(), request.title.as_str()), ("execute", title));
+        worker.answer(session, request.id, AnswerId::random(), true);
+        worker.ended(session, prompt);
+    }
+    worker.shut_down();
+}
+
+#[test]
+fn a_turn_that_ends_because_of_a_no_was_refused_and_not_cancelled_by_anybody() {
+    let home = tempfile::tempdir().unwrap();
+    let (mut worker, _) = Worker::start(&home, "");
+    let session = worker.open("fake", |_| {});
+    let prompt = worker.prompt(session, "only-ask ls");
+    let waiting = worker.waiting(session, 1);
+    worker.answer(session, waiting[0], AnswerId::random(), false);
+    assert_eq!(worker.ended(session, prompt), TurnOutcome::Refused);
+    let turn = worker.snapshot("the end", session, |snapshot| snapshot.last_turn.clone());
+    assert_eq!((turn.cause, turn.detail.as_deref()), (None, Some("a permission was denied")));
+    worker.shut_down();
+}
+
+#[test]
+fn a_cancelled_turn_answers_what_was_asked_and_what_is_asked_afterwards() {
+    let home = tempfile::tempdir().unwrap();
+    let (mut worker, _) = Worker::start(&home, "");
+    let session = worker.open("fake", |_| {});
+    let prompt = worker.prompt(session, "ask-again ls");
+    worker.waiting(session, 1);
+    worker.request(Action::Cancel { session, prompt: None, cause: Cause::Person });
+    assert_eq!(worker.ended(session, prompt), TurnOutcome::Cancelled);
+    let cancelled = r#"{"outcome":"cancelled"}"#;
+    assert_eq!(worker.texts(session), [cancelled, cancelled]);
     worker.shut_down();
 }

@@ -12,8 +12,7 @@ use skep_common::session::{PermissionMode, PermissionOption};
 use skep_config::{AgentPreset, Output};
 
 use crate::acp::message::clip;
-use crate::agent::wire::PermissionAsk;
-use crate::consent::Ask;
+use crate::agent::wire::{self, PermissionAsk};
 
 /// How long one argument may be; Linux takes 128 KiB with the NUL at its end.
 const ARGUMENT: usize = 128 * 1024 - 1;
@@ -135,7 +134,7 @@ impl Plan {
             kind: kind.to_owned(),
         };
         Some(PermissionAsk {
-            ask: Ask { tool_kind: String::from("execute"), title, command: Some(command) },
+            call: wire::tool_call(&tool_call)?,
             options: vec![
                 option(ALLOW, "Run the command", "allow_once"),
                 option("reject", "Do not run it", "reject_once"),
@@ -212,8 +211,8 @@ mod tests {
         }
         let planned = plan(&preset(&["x", "-p", "{prompt}"]), PermissionMode::Deny, "rm it", None).unwrap();
         let question = planned.question("/bin/x").unwrap();
-        assert_eq!(question.ask.title, "/bin/x -p 'rm it'");
-        assert_eq!(question.ask.tool_kind, "execute");
+        assert_eq!(question.call.ask().title, "/bin/x -p 'rm it'");
+        assert_eq!(question.call.ask().tool_kind, "execute");
     }
 
     #[test]

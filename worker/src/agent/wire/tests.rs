@@ -74,11 +74,12 @@ fn g13_a_permission_request_is_read_whatever_its_shape() {
         "locations":[{"path":"/x"}]},"options":[{"optionId":"1","name":"Yes","kind":"allow_once"},{"name":"no id"},5]}"#,
     );
     let request = permission(&params, "s").unwrap();
-    assert_eq!(request.ask.command.as_deref(), Some("ls 'a b'"));
+    assert_eq!(request.call.ask().command.as_deref(), Some("ls 'a b'"));
     assert_eq!(request.options.len(), 1);
     assert!(permission(&params, "t").is_none());
     let bare = permission(&raw(r#"{"sessionId":"s","toolCall":{}}"#), "s").unwrap();
-    assert_eq!((bare.ask.tool_kind.as_str(), bare.ask.title.as_str()), ("other", "use a tool"));
+    let ask = bare.call.ask();
+    assert_eq!((ask.tool_kind.as_str(), ask.title.as_str()), ("other", "use a tool"));
     let cut = permission(&raw(r#"{"sessionId":"s","toolCall":{"title":"\ud800"}}"#), "s").unwrap();
-    assert_eq!((cut.ask.title.as_str(), cut.tool_call.get()), ("\u{fffd}", r#"{"title":"\ufffd"}"#));
+    assert_eq!((cut.call.ask().title.as_str(), cut.tool_call.get()), ("\u{fffd}", r#"{"title":"\ufffd"}"#));
 }
