@@ -6,7 +6,9 @@ use std::borrow::Cow;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
 use serde_json::value::RawValue;
+use skep_common::sanitise::one_line;
 
 use super::repair::repair_surrogates;
 
@@ -20,6 +22,9 @@ pub const INTERNAL_ERROR: i64 = -32603;
 pub const AUTH_REQUIRED: i64 = -32000;
 /// ACP: no such thing, for example a session.
 pub const NOT_FOUND: i64 = -32002;
+
+/// How much of an error is shown, in characters, of its message and of its data.
+const WORDS: usize = 1000;
 
 /// What came on one line.
 #[derive(Debug)]
@@ -75,7 +80,7 @@ impl Serialize for Id {
 
 /// A JSON-RPC error.
 #[derive(Debug, Clone, Serialize, Deserialize, thiserror::Error)]
-#[error("{message} (code {code})")]
+#[error("{}", self.words())]
 pub struct RpcError {
     /// What went wrong.
     pub code: i64,
@@ -92,6 +97,21 @@ impl RpcError {
     #[must_use]
     pub fn new(code: i64, message: impl Into<String>) -> Self {
         Self { code, message: message.into(), data: None }
+    }
+
+    /// The message for people, in one line; with what stands beside it, where many agents say what really happened.
+    fn words(&self) -> String {
+        let data: Value = self.data.as_deref().and_then(|data| read(data).ok()).unwrap_or_default();
+        let inner = &data["error"];
+        let more = [&data, &data["details"], &data["message"], inner, &inner["message"]];
+        let more = more.into_iter().find_map(Value::as_str);
+        let message = clip(self.message.trim(), WORDS);
+        let told = match more.map(str::trim).filter(|more| !more.is_empty() && !message.contains(more)) {
+            Some(more) if message.is_empty() => clip(more, WORDS),
+            Some(more) => format!("{message}: {}", clip(more, WORDS)),
+            None => message,
+        };
+        format!("{} (code {})", one_line(&told), self.code)
     }
 }
 

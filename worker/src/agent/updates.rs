@@ -5,9 +5,11 @@
 use std::collections::{HashMap, VecDeque};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
+use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::wire::{self, SETTINGS, ToolCall};
+use crate::acp::message::read;
 
 /// How many tool calls of a turn are remembered.
 const TOOL_CALLS: usize = 256;
@@ -21,12 +23,15 @@ pub(crate) struct Updates {
     settings: HashMap<&'static str, (usize, u64)>,
     /// The turn's tool calls, the latest last.
     calls: VecDeque<ToolCall>,
+    /// The agent said in this turn that its own session failed.
+    pub(crate) broken: bool,
 }
 
 impl Updates {
     /// A new turn has new tool calls.
     pub(crate) fn turn_begins(&mut self) {
         self.calls.clear();
+        self.broken = false;
     }
 
     /// All that is known of a tool call, now that this is said about it.
@@ -57,6 +62,10 @@ impl Updates {
             return false;
         }
         let Some(kind) = SETTINGS.iter().find(|setting| **setting == kind) else { return false };
+        if *kind == "session_info_update" {
+            let said: Value = read(update).unwrap_or_default();
+            self.broken = wire::codex_failed(&said).unwrap_or(self.broken);
+        }
         let mut hasher = DefaultHasher::new();
         text.hash(&mut hasher);
         let now = (text.len(), hasher.finish());
@@ -99,6 +108,21 @@ mod tests {
             asked(&mut updates, &format!(r#"{{"toolCallId":"n{n}"}}"#));
         }
         assert_eq!(updates.calls.len(), TOOL_CALLS);
+    }
+
+    #[test]
+    fn codex_says_beside_its_updates_that_it_failed() {
+        let mut updates = Updates::default();
+        let mut said = |status: &str| {
+            let meta = format!(r#"{{"codex":{{"threadStatus":{{"type":"{status}"}}}}}}"#);
+            updates.repeats(&raw(&format!(r#"{{"sessionUpdate":"session_info_update","_meta":{meta}}}"#)));
+            updates.broken
+        };
+        assert!(!said("active") && said("systemError") && said("idle") && said("systemError"));
+        assert!(!said("active"), "it tried again");
+        assert!(said("systemError"));
+        updates.turn_begins();
+        assert!(!updates.broken);
     }
 
     #[test]

@@ -191,6 +191,17 @@ pub(crate) fn is_work(update: &RawValue) -> bool {
     }
 }
 
+/// Whether codex says that its own session failed, or that it works (again); it says so beside its updates and answers
+/// and ends the turn as if all were well.
+pub(super) fn codex_failed(said: &Value) -> Option<bool> {
+    let status = &said["_meta"]["codex"]["threadStatus"];
+    match status["type"].as_str().or_else(|| status.as_str())? {
+        "systemError" => Some(true),
+        "active" => Some(false),
+        _ => None,
+    }
+}
+
 /// What an agent answered to a prompt.
 pub(crate) fn stop(result: &RawValue) -> Stop {
     let value: Value = read(result).unwrap_or_default();
@@ -200,6 +211,7 @@ pub(crate) fn stop(result: &RawValue) -> Stop {
         reason: clip(value["stopReason"].as_str().unwrap_or(""), 100),
         exit_code: small(&hint["exit_code"]),
         signal: small(&hint["signal"]),
+        broken: codex_failed(&value) == Some(true),
     }
 }
 

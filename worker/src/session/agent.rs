@@ -14,7 +14,7 @@ use crate::agent::oneshot::ending::Finished;
 use crate::agent::oneshot::plan::plan;
 use crate::agent::wire::is_work;
 use crate::turn::Prompt;
-use crate::turn::outcome::{End, judge};
+use crate::turn::outcome::{End, Seen, judge};
 
 impl Session {
     /// Starts the agent for the running turn.
@@ -153,7 +153,8 @@ impl Session {
 
     /// The agent ended its turn.
     async fn answered(&mut self, answer: Result<crate::turn::outcome::Stop, String>) -> Result<(), Broken> {
-        let end = judge(answer.as_ref().map_err(String::as_str), self.seen, self.turns.cancel_cause());
+        let seen = Seen { broken: self.updates.broken, ..self.seen };
+        let end = judge(answer.as_ref().map_err(String::as_str), seen, self.turns.cancel_cause());
         self.turn_over(end).await
     }
 

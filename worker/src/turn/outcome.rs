@@ -11,6 +11,8 @@ pub struct Stop {
     pub exit_code: Option<i32>,
     /// `_meta.skep.signal`: the signal that ended it.
     pub signal: Option<i32>,
+    /// Codex says beside its answer that its own session failed (`_meta.codex.threadStatus`).
+    pub broken: bool,
 }
 
 /// What happened in the turn beside the answer.
@@ -20,6 +22,8 @@ pub struct Seen {
     pub work: bool,
     /// A permission was denied.
     pub denied: bool,
+    /// The agent said that its own session failed.
+    pub broken: bool,
 }
 
 /// The end of a turn.
@@ -74,12 +78,15 @@ pub fn judge(answer: Result<&Stop, &str>, seen: Seen, cancel: Option<Cause>) -> 
             (TurnOutcome::Limit, Some(String::from("the agent's limit of model requests was reached")))
         }
         "refusal" => (TurnOutcome::Refused, None),
+        "end_turn" if stop.broken || seen.broken => (TurnOutcome::Failed, Some(BROKEN.to_owned())),
         "end_turn" => ended(stop, seen),
         other => (TurnOutcome::Suspect, Some(format!("unknown stop reason `{other}`"))),
     };
     let cause = cancel.filter(|_| outcome == TurnOutcome::Cancelled);
     End { outcome, cause, stop_reason: Some(stop.reason.clone()), detail, exit_code: stop.exit_code }
 }
+
+const BROKEN: &str = "the agent reports an error of its own";
 
 const DENIED: &str = "a permission was denied";
 
@@ -99,13 +106,14 @@ mod tests {
     use super::*;
 
     fn stop(reason: &str, exit_code: Option<i32>) -> Stop {
-        Stop { reason: reason.to_owned(), exit_code, signal: None }
+        Stop { reason: reason.to_owned(), exit_code, ..Stop::default() }
     }
 
     #[test]
     fn every_stop_reason_has_its_outcome() {
-        let work = Seen { work: true, denied: false };
-        let denied = Seen { work: true, denied: true };
+        let work = Seen { work: true, ..Seen::default() };
+        let denied = Seen { denied: true, ..work };
+        let broken = Seen { broken: true, ..work };
         let person = Some(Cause::Person);
         for (reason, exit_code, seen, cancel, outcome) in [
             ("end_turn", None, work, None, TurnOutcome::Completed),
@@ -119,6 +127,8 @@ mod tests {
             ("refusal", None, work, None, TurnOutcome::Refused),
             ("max_tokens", None, work, None, TurnOutcome::Limit),
             ("max_turn_requests", None, work, None, TurnOutcome::Limit),
+            ("end_turn", None, broken, None, TurnOutcome::Failed),
+            ("cancelled", None, broken, person, TurnOutcome::Cancelled),
             ("telepathy", None, work, None, TurnOutcome::Suspect),
         ] {
             let end = judge(Ok(&stop(reason, exit_code)), seen, cancel);

@@ -208,6 +208,18 @@ impl Fake {
                 let prompt = self.prompt.take();
                 say(&json!({"jsonrpc": "2.0", "id": prompt, "error": {"code": -32603, "message": "quota"}}));
             }
+            "bare-error" => {
+                let prompt = self.prompt.take();
+                let error =
+                    json!({"code": 400, "message": "Internal\u{1b}[31m error\n", "data": {"details": rest}});
+                say(&json!({"jsonrpc": "2.0", "id": prompt, "error": error}));
+            }
+            "codex-error" => {
+                let meta = json!({"codex": {"threadStatus": {"type": "systemError"}}});
+                self.update(&json!({"sessionUpdate": "session_info_update", "_meta": meta}).to_string());
+                self.chunk("unexpected status 400");
+                self.stop("end_turn");
+            }
             "status" => {
                 let code: i32 = rest.parse().expect("a code");
                 let prompt = self.prompt.take();

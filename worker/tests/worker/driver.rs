@@ -174,3 +174,22 @@ fn a_cancelled_turn_answers_what_was_asked_and_what_is_asked_afterwards() {
     assert_eq!(worker.texts(session), [cancelled, cancelled]);
     worker.shut_down();
 }
+
+#[test]
+fn errors_that_look_like_success_are_told_as_what_they_are() {
+    let home = tempfile::tempdir().unwrap();
+    let (mut worker, _) = Worker::start(&home, "");
+    let session = worker.open("fake", |_| {});
+    for (prompt, outcome, words) in [
+        ("codex-error", TurnOutcome::Failed, "the agent reports an error of its own"),
+        ("codex-error", TurnOutcome::Failed, "the agent reports an error of its own"),
+        ("say fine", TurnOutcome::Completed, ""),
+        ("silent", TurnOutcome::Suspect, "the agent gave no text and did nothing"),
+        ("fail", TurnOutcome::Failed, "quota (code -32603)"),
+        ("bare-error no such model", TurnOutcome::Failed, "Internal error: no such model (code 400)"),
+    ] {
+        let (ended, detail) = worker.detail(session, prompt);
+        assert_eq!((ended, detail.as_str()), (outcome, words), "{prompt}");
+    }
+    worker.shut_down();
+}

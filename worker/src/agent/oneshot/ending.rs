@@ -78,7 +78,7 @@ mod tests {
 
     #[test]
     fn status_and_output_are_judged_together() {
-        let (idle, work) = (Seen::default(), Seen { work: true, denied: false });
+        let (idle, work) = (Seen::default(), Seen { work: true, ..Seen::default() });
         let ok = ExitCause::Code(0);
         for (end, seen, outcome, detail) in [
             (finished(ok, None), work, TurnOutcome::Completed, None),
@@ -107,7 +107,7 @@ mod tests {
 
     #[test]
     fn a_cancel_is_a_cancel_only_if_it_ended_the_command() {
-        let work = Seen { work: true, denied: false };
+        let work = Seen { work: true, ..Seen::default() };
         let stopped = Finished { stopped: true, ..finished(ExitCause::Signal(15, false), None) };
         let end = stopped.end(work, Some(Cause::TimedOut));
         assert_eq!((end.outcome, end.cause), (TurnOutcome::Cancelled, Some(Cause::TimedOut)));

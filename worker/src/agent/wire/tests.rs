@@ -63,8 +63,11 @@ fn text_and_tools_are_work_and_the_rest_is_not() {
 #[test]
 fn a_prompts_answer_is_read_with_our_hint() {
     let answer = stop(&raw(r#"{"stopReason":"end_turn","_meta":{"skep":{"exit_code":3,"signal":null}}}"#));
-    assert_eq!(answer, Stop { reason: String::from("end_turn"), exit_code: Some(3), signal: None });
+    assert_eq!(answer, Stop { reason: String::from("end_turn"), exit_code: Some(3), ..Stop::default() });
     assert_eq!(stop(&raw("null")).reason, "");
+    assert!(
+        stop(&raw(r#"{"stopReason":"end_turn","_meta":{"codex":{"threadStatus":"systemError"}}}"#)).broken
+    );
 }
 
 #[test]
