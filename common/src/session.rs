@@ -99,6 +99,8 @@ pub enum Cause {
     Finished,
     /// A newer binary took over.
     Upgraded,
+    /// The agent gave it up by itself.
+    AgentGaveUp,
     /// The disk refused.
     StorageFailed,
     /// Nobody knows: the machine lost power, or the record is gone.

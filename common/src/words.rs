@@ -68,6 +68,7 @@ pub const fn cause(cause: Cause) -> &'static str {
         Cause::Ephemeral => "it was to end with its first turn",
         Cause::Finished => "its command has ended",
         Cause::Upgraded => "a newer skep took over",
+        Cause::AgentGaveUp => "the agent gave it up",
         Cause::StorageFailed => "the disk failed",
         Cause::Unknown => "the cause is unknown",
         Cause::Other => "a cause that this version does not know",

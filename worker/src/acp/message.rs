@@ -26,6 +26,9 @@ pub const NOT_FOUND: i64 = -32002;
 /// How much of an error is shown, in characters, of its message and of its data.
 const WORDS: usize = 1000;
 
+/// ACP: whoever asked does not want the answer any more.
+pub const REQUEST_CANCELLED: i64 = -32800;
+
 /// What came on one line.
 #[derive(Debug)]
 pub enum Message {
@@ -173,6 +176,18 @@ fn id_of(raw: &RawValue) -> Result<Id, Noise> {
         Some(b'"' | b'-' | b'0'..=b'9') => Ok(Id(raw.get().into())),
         _ => Err(Noise),
     }
+}
+
+/// The request that the parameters of `$/cancel_request` name.
+pub(crate) fn cancelled_request(params: &RawValue) -> Option<Id> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct View<'a> {
+        #[serde(borrow)]
+        request_id: &'a RawValue,
+    }
+    let view: View<'_> = serde_json::from_str(params.get()).ok()?;
+    id_of(view.request_id).ok()
 }
 
 /// An error of the wrong shape is an error all the same.

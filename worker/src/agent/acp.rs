@@ -25,7 +25,7 @@ use super::start::handshake;
 pub use super::stop::Stop;
 use super::stop::{ladder, sweep};
 use super::wire::{self, PermissionAsk, PromptParams};
-use crate::acp::message::{self, Id, Message};
+use crate::acp::message::{self, Id, Message, REQUEST_CANCELLED, RpcError};
 use crate::acp::peer::Batch;
 use crate::turn::outcome;
 
@@ -55,6 +55,8 @@ pub(crate) enum ToAgent {
         /// The option.
         option: Option<String>,
     },
+    /// A request that the agent took back is not decided any more.
+    TakenBack(Id),
 }
 
 /// What comes from an agent.
@@ -82,6 +84,8 @@ pub(crate) enum Said {
         /// The request.
         request: PermissionAsk,
     },
+    /// It asks no more what it asked under this id.
+    TakesBack(Id),
     /// The answer to the prompt.
     Answered(Result<outcome::Stop, String>),
     /// A remark about what it said.
@@ -311,6 +315,10 @@ fn obey(connection: &mut Connection, command: ToAgent) -> Result<(), Deaf> {
         ToAgent::Permission { id, option } => {
             connection.respond(&id, Ok(&wire::permission_answer(option.as_deref())))
         }
+        ToAgent::TakenBack(id) => {
+            let error = RpcError::new(REQUEST_CANCELLED, "you took it back");
+            connection.respond(&id, Err::<&(), _>(&error))
+        }
     }
 }
 
@@ -321,6 +329,9 @@ fn interpret(connection: &mut Connection, batch: Batch) -> Result<Vec<Said>, Dea
         match message {
             Message::Notification { method, params: Some(params) } if method == "session/update" => {
                 said.extend(wire::update(&params, &connection.session).map(Said::Update));
+            }
+            Message::Notification { method, params: Some(params) } if method == "$/cancel_request" => {
+                said.extend(message::cancelled_request(&params).map(Said::TakesBack));
             }
             Message::Notification { .. } => {}
             Message::Request { id, method, params } if method == "session/request_permission" => {

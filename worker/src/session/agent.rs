@@ -142,6 +142,10 @@ impl Session {
                     self.append(std::mem::take(&mut updates)).await?;
                     self.asked(id, request).await?;
                 }
+                Said::TakesBack(id) => {
+                    self.append(std::mem::take(&mut updates)).await?;
+                    self.taken_back(&id).await?;
+                }
                 Said::Answered(answer) => {
                     self.append(std::mem::take(&mut updates)).await?;
                     self.answered(answer).await?;

@@ -162,6 +162,31 @@ impl Session {
         Ok(())
     }
 
+    /// The agent asks no more: what it asked under this id waits no longer.
+    pub(super) async fn taken_back(&mut self, id: &Id) -> Result<(), Broken> {
+        let asked: Vec<PermissionId> =
+            self.asked.iter().filter(|(_, asked)| *asked == id).map(|(permission, _)| *permission).collect();
+        for permission in asked {
+            let by = DecidedBy::System { cause: Cause::AgentGaveUp };
+            let mut events = vec![Event::PermissionResolved(PermissionResolved {
+                permission,
+                resolution: Resolution::Withdrawn,
+                option: None,
+                by: by.clone(),
+            })];
+            if self.requests.waiting().len() == 1 {
+                events.extend(self.enter(SessionState::Running, None));
+            }
+            self.commit(events).await?;
+            self.requests.decided(permission, by, Chosen { option: None, allowed: false });
+            self.deadlines.permissions.retain(|(_, waiting)| *waiting != permission);
+            if let Some(id) = self.asked.remove(&permission) {
+                self.tell(ToAgent::TakenBack(id));
+            }
+        }
+        Ok(())
+    }
+
     /// Gives up every request that waits: nobody can answer it any more. The events to journal; the agent is told by
     /// [`Self::release_asked`] afterwards.
     #[must_use]

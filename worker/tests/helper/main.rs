@@ -77,6 +77,7 @@ impl Fake {
                     let text = params["prompt"][0]["text"].as_str().expect("text").to_owned();
                     self.act(&text);
                 }
+                Some("$/cancel_request") => self.log = format!("given up {}", params["requestId"]),
                 Some("session/cancel") if !self.ignores_cancel => self.stop("cancelled"),
                 Some(_) => {}
                 None => self.answered(&message),
@@ -250,6 +251,14 @@ impl Fake {
                 self.stop("end_turn");
             }
             "permit" => self.ask(rest),
+            "take-back" => {
+                self.ask(rest);
+                let params = json!({"requestId": 1000});
+                say(&json!({"jsonrpc": "2.0", "method": "$/cancel_request", "params": params}));
+            }
+            "request" => say(&json!({"jsonrpc": "2.0", "id": "x1", "method": rest, "params": {
+                "sessionId": self.session, "path": "/etc/passwd", "content": "x", "command": "id",
+            }})),
             "update-first" => {
                 let call = json!({"toolCallId": "t", "kind": "execute", "title": rest});
                 let mut update = call;
@@ -283,7 +292,10 @@ impl Fake {
             return self.stop("end_turn");
         }
         if message["id"].as_u64().is_some_and(|id| id >= 1000) {
-            self.chunk(&message["result"]["outcome"].to_string());
+            match message["error"]["code"].as_i64() {
+                Some(code) => self.chunk(&format!("error {code}")),
+                None => self.chunk(&message["result"]["outcome"].to_string()),
+            }
             self.permissions -= 1;
             if std::mem::take(&mut self.asks_again) {
                 self.ask("again");

@@ -1,9 +1,10 @@
 //! What the driver does about agents that are not all alike, against a scripted one.
 
 use crate::common::{Worker, agent};
+use skep_common::event::Event;
 use skep_common::ids::AnswerId;
 use skep_common::protocol::{Action, Report};
-use skep_common::session::{Cause, TurnOutcome};
+use skep_common::session::{Cause, DecidedBy, Resolution, TurnOutcome};
 
 #[test]
 fn an_agent_is_signed_in_by_its_preset_or_by_its_only_key() {
@@ -102,6 +103,14 @@ fn a_mode_that_cannot_be_set_is_noted_and_the_session_goes_on() {
         assert_eq!(worker.run(session, "say hi"), TurnOutcome::Completed, "{agent}");
         let notes = worker.notes(session).concat();
         assert!(notes.contains(why), "{agent}: {notes}");
+        if agent == "mute" {
+            worker.run(session, "log");
+            assert_eq!(
+                worker.texts(session),
+                ["hi", "given up 3"],
+                "the call that nobody waits for is taken back"
+            );
+        }
         worker.close(session, Cause::Person);
     }
     worker.shut_down();
@@ -191,5 +200,43 @@ fn errors_that_look_like_success_are_told_as_what_they_are() {
         let (ended, detail) = worker.detail(session, prompt);
         assert_eq!((ended, detail.as_str()), (outcome, words), "{prompt}");
     }
+    worker.shut_down();
+}
+
+#[test]
+fn what_skep_does_not_offer_is_declined_by_its_code() {
+    let home = tempfile::tempdir().unwrap();
+    let (mut worker, _) = Worker::start(&home, "");
+    let session = worker.open("fake", |_| {});
+    let methods = [
+        "fs/read_text_file",
+        "fs/write_text_file",
+        "terminal/create",
+        "terminal/output",
+        "elicitation/create",
+        "craft/drainMidTurnQueue",
+        "_any/thing",
+    ];
+    for method in methods {
+        assert_eq!(worker.run(session, &format!("request {method}")), TurnOutcome::Completed, "{method}");
+    }
+    assert_eq!(worker.texts(session), ["declined -32601"; 7]);
+    worker.shut_down();
+}
+
+#[test]
+fn a_request_that_the_agent_takes_back_waits_no_longer() {
+    let home = tempfile::tempdir().unwrap();
+    let (mut worker, _) = Worker::start(&home, "");
+    let session = worker.open("fake", |_| {});
+    assert_eq!(worker.run(session, "take-back ls"), TurnOutcome::Completed);
+    assert_eq!(worker.texts(session), ["error -32800"]);
+    let resolved = worker.journal(session).into_iter().find_map(|event| match event {
+        Event::PermissionResolved(resolved) => Some(resolved),
+        _ => None,
+    });
+    let resolved = resolved.unwrap();
+    assert_eq!(resolved.resolution, Resolution::Withdrawn);
+    assert_eq!(resolved.by, DecidedBy::System { cause: Cause::AgentGaveUp });
     worker.shut_down();
 }

@@ -149,7 +149,7 @@ impl Driver {
                     return if option.as_deref() == Some(ALLOW) { Consent::Given } else { Consent::Denied };
                 }
                 Some(ToAgent::Cancel) | None => return Consent::Stopped,
-                Some(ToAgent::Prompt(_) | ToAgent::Permission { .. }) => {}
+                Some(ToAgent::Prompt(_) | ToAgent::Permission { .. } | ToAgent::TakenBack(_)) => {}
             }
         }
     }
@@ -170,7 +170,7 @@ impl Driver {
                 biased;
                 () = told(&mut self.stop) => return End::Stopped,
                 order = self.inbox.recv() => match order {
-                    Some(ToAgent::Prompt(_) | ToAgent::Permission { .. }) => continue,
+                    Some(ToAgent::Prompt(_) | ToAgent::Permission { .. } | ToAgent::TakenBack(_)) => continue,
                     Some(ToAgent::Cancel) | None => return End::Stopped,
                 },
                 _ = command.child.exited() => return End::Exited,
