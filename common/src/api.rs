@@ -45,6 +45,9 @@ pub struct SessionInfo {
     /// The agent process, while there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent_process: Option<AgentProcess>,
+    /// When the agent last gave a sign of life, once its turn has gone without one for some seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent_silent_since: Option<Timestamp>,
     /// The turn that runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub turn: Option<TurnInfo>,

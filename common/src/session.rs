@@ -349,6 +349,9 @@ pub struct SessionSnapshot {
     /// The agent, while it runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent: Option<AgentProcess>,
+    /// When the agent last gave a sign of life, once its turn has gone without one for some seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent_silent_since: Option<Timestamp>,
     /// The worker that holds it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub worker: Option<WorkerId>,
@@ -371,6 +374,7 @@ impl SessionSnapshot {
             waiting: Vec::new(),
             last_turn: None,
             agent: None,
+            agent_silent_since: None,
             worker: None,
             updated_at: now,
         }

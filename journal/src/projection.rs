@@ -215,6 +215,7 @@ impl Projection {
             waiting: self.waiting.clone(),
             last_turn: self.last_turn.clone(),
             agent: None,
+            agent_silent_since: None,
             worker: None,
             updated_at: self.updated_at,
         }

@@ -131,6 +131,7 @@ impl Entry {
             ephemeral: spec.ephemeral,
             worker: self.place.worker().cloned(),
             agent_process: now.agent.clone(),
+            agent_silent_since: now.agent_silent_since,
             turn: now.turn.clone(),
             last_turn: now.last_turn.clone(),
             queued: now.queued.clone(),

@@ -13,6 +13,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use skep_common::code::{ApiError, Code};
 use skep_common::ids::{PermissionId, RequestId, SessionId, WorkerId};
 use skep_common::protocol::{Action, Reply};
@@ -196,6 +197,8 @@ pub(crate) struct Session {
     seen: Seen,
     /// What the agent said of its settings.
     updates: Updates,
+    /// When the agent last gave a sign of life, once that was long ago.
+    silent_since: Option<Timestamp>,
     state: SessionState,
     why: Option<String>,
     last_turn: Option<TurnSummary>,

@@ -26,7 +26,7 @@ pub(crate) fn sessions(sessions: &[SessionInfo], now: Timestamp, stream: Stream)
         vec![
             plain(short(session.id)),
             plain(session.name.as_ref().map_or("-", |name| name.as_str())),
-            (state_text(session), state_colour(session.state)),
+            (state_text(session, now), state_colour(session.state)),
             plain(session.agent.as_str()),
             plain(ago(session.updated_at, now)),
             plain(session.cwd.as_str()),
@@ -94,8 +94,11 @@ pub(crate) fn agents(agents: &[AgentInfo], stream: Stream) -> String {
     aligned(&["AGENT", "FOUND", "WHAT", "FROM", "WHERE"], rows, stream)
 }
 
-fn state_text(session: &SessionInfo) -> String {
+fn state_text(session: &SessionInfo, now: Timestamp) -> String {
     let mut text = String::from(words::state(session.state));
+    if let Some(since) = session.agent_silent_since {
+        text = format!("{text} (silent {})", ago(since, now));
+    }
     if let (SessionState::Idle | SessionState::Closed, Some(last)) = (session.state, &session.last_turn) {
         text = format!("{text} ({})", words::outcome(last.outcome));
     }
@@ -190,6 +193,16 @@ mod tests {
         1a2b3c4d  -      needs you  shell  5m   /tmp/x
         ");
         insta::assert_snapshot!(sessions(&[], now(), PLAIN), @"no sessions");
+    }
+
+    #[test]
+    fn a_silent_agent_is_told_with_its_state() {
+        let mut silent = session("build", "running");
+        silent.agent_silent_since = Some("2026-11-20T11:57:00Z".parse().unwrap());
+        insta::assert_snapshot!(sessions(&[silent], now(), PLAIN), @r"
+        ID        NAME   STATE                AGENT  AGE  DIRECTORY
+        1a2b3c4d  build  running (silent 3m)  shell  5m   /work/a
+        ");
     }
 
     #[test]

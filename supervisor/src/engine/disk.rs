@@ -287,7 +287,9 @@ pub(crate) fn snapshot_of(file: &SessionFile) -> SessionSnapshot {
             let state = SessionState::Hibernated;
             SessionSnapshot { state, why, ..snapshot.clone() }
         }
-        Some(snapshot) => SessionSnapshot { worker: None, agent: None, ..snapshot.clone() },
+        Some(snapshot) => {
+            SessionSnapshot { worker: None, agent: None, agent_silent_since: None, ..snapshot.clone() }
+        }
         None => SessionSnapshot::blank(file.spec.id, SessionState::Hibernated, file.spec.created_at),
     }
 }

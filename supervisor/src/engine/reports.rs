@@ -196,7 +196,7 @@ impl Core {
         if !self.holds(worker, id) {
             return;
         }
-        self.take_snapshot(worker, SessionSnapshot { agent: None, ..snapshot });
+        self.take_snapshot(worker, SessionSnapshot { agent: None, agent_silent_since: None, ..snapshot });
         if let Some(entry) = self.index.get(id) {
             let mut stored = entry.snapshot().clone();
             stored.worker = None;

@@ -219,11 +219,10 @@ impl Driver {
             let done = match event {
                 Event::Command(Some(command)) => obey(connection, command),
                 Event::Command(None) | Event::Read(Ok(None)) => return End::Told,
-                Event::Read(Ok(Some((room, batch)))) => interpret(connection, batch).map(|said| {
-                    if !said.is_empty() {
-                        room.send(FromAgent::Said(said));
-                    }
-                }),
+                // Nothing that was understood is a sign of life, too.
+                Event::Read(Ok(Some((room, batch)))) => {
+                    interpret(connection, batch).map(|said| room.send(FromAgent::Said(said)))
+                }
                 Event::Read(Err(CallError::Ended(cause))) => return End::Broken(cause.to_string()),
                 Event::Read(Err(error)) => return End::Broken(error.to_string()),
             };

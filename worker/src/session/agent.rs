@@ -89,7 +89,10 @@ impl Session {
     pub(super) async fn heard(&mut self, event: Option<FromAgent>) -> Result<(), Broken> {
         match event {
             Some(FromAgent::Started(started)) => self.agent_started(started).await,
-            Some(FromAgent::Said(said)) => self.agent_said(said).await,
+            Some(FromAgent::Said(said)) => {
+                self.listen();
+                self.agent_said(said).await
+            }
             Some(FromAgent::Gone(gone)) => self.agent_gone(gone).await,
             Some(FromAgent::Finished(finished)) => self.command_finished(finished).await,
             None => {

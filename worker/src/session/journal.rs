@@ -93,6 +93,7 @@ impl Session {
             return None;
         }
         self.state = state;
+        self.listen();
         self.why.clone_from(&why);
         Some(Event::State(StateChanged { state, why }))
     }
@@ -113,6 +114,7 @@ impl Session {
                 Slot::Ready(_, process) => Some(process.clone()),
                 Slot::Empty | Slot::Starting(_) | Slot::Stopping(_) => None,
             },
+            agent_silent_since: self.silent_since,
             worker: Some(self.shared.worker.clone()),
             updated_at: Timestamp::now(),
         }

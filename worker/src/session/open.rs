@@ -170,6 +170,7 @@ impl Opening {
             prompted: false,
             seen: Seen::default(),
             updates: Updates::default(),
+            silent_since: None,
             state,
             why,
             last_turn: projection.last_turn.clone(),

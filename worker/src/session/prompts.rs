@@ -120,6 +120,7 @@ impl Session {
             Slot::Ready(agent, _) => {
                 agent.tell(ToAgent::Prompt(prompt.content.clone()));
                 self.prompted = true;
+                self.listen();
             }
             Slot::Empty => self.start_agent(),
             Slot::Starting(_) | Slot::Stopping(_) => {}
@@ -144,6 +145,7 @@ impl Session {
             exit_code: end.exit_code,
         }));
         self.prompted = false;
+        self.listen();
         self.deadlines.turn_ended();
         self.last_turn = Some(TurnSummary {
             prompt: ended.prompt.id,

@@ -3,14 +3,18 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use skep_common::ids::PermissionId;
-use skep_common::session::Cause;
+use skep_common::session::{Cause, SessionState};
 use tokio::time::Instant;
 
 use super::ending::Ending;
 use super::journal::Broken;
 use super::{Fault, Session};
 use crate::agent::acp::Stop;
+
+/// How long a working agent may give no sign of life before that is told.
+const SILENCE: Duration = Duration::from_secs(5);
 
 /// A time that has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,6 +27,8 @@ pub(super) enum Timer {
     EndGrace,
     /// A permission request has waited long enough.
     Permission(PermissionId),
+    /// The agent has given no sign of life for some time.
+    Silence,
     /// Nothing has happened for long enough.
     Idle,
 }
@@ -33,6 +39,7 @@ pub(super) struct Deadlines {
     pub(super) turn: Option<Instant>,
     pub(super) cancel: Option<Instant>,
     pub(super) end: Option<Instant>,
+    pub(super) silence: Option<Instant>,
     pub(super) permissions: VecDeque<(Instant, PermissionId)>,
     idle: Instant,
     idle_after: Duration,
@@ -41,7 +48,15 @@ pub(super) struct Deadlines {
 impl Deadlines {
     pub(super) fn new(idle_after: Duration) -> Self {
         let idle = Instant::now() + idle_after;
-        Self { turn: None, cancel: None, end: None, permissions: VecDeque::new(), idle, idle_after }
+        Self {
+            turn: None,
+            cancel: None,
+            end: None,
+            silence: None,
+            permissions: VecDeque::new(),
+            idle,
+            idle_after,
+        }
     }
 
     /// Something happened.
@@ -53,6 +68,7 @@ impl Deadlines {
     pub(super) fn turn_ended(&mut self) {
         self.turn = None;
         self.cancel = None;
+        self.silence = None;
         self.permissions.clear();
         self.touch();
     }
@@ -64,6 +80,7 @@ impl Deadlines {
             self.turn.map(|at| (at, Timer::Turn)),
             self.cancel.map(|at| (at, Timer::CancelGrace)),
             self.end.map(|at| (at, Timer::EndGrace)),
+            self.silence.map(|at| (at, Timer::Silence)),
             permission,
             at_rest.then_some((self.idle, Timer::Idle)),
         ]
@@ -74,6 +91,13 @@ impl Deadlines {
 }
 
 impl Session {
+    /// Listens for the next sign of life, after one, while the agent is at work.
+    pub(super) fn listen(&mut self) {
+        self.silent_since = None;
+        let works = self.prompted && self.state == SessionState::Running;
+        self.deadlines.silence = works.then(|| Instant::now() + SILENCE);
+    }
+
     pub(super) async fn timer(&mut self, timer: Timer) -> Result<(), Broken> {
         match timer {
             Timer::Turn => {
@@ -95,6 +119,11 @@ impl Session {
             Timer::Permission(permission) => {
                 self.deadlines.permissions.pop_front();
                 self.deny_unanswered(permission).await
+            }
+            Timer::Silence => {
+                self.deadlines.silence = None;
+                self.silent_since = Timestamp::now().checked_sub(SILENCE).ok();
+                Ok(())
             }
             Timer::Idle => self.end(Ending::release(Cause::Idle), None).await,
         }

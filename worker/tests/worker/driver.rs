@@ -204,6 +204,28 @@ fn errors_that_look_like_success_are_told_as_what_they_are() {
 }
 
 #[test]
+fn how_long_an_agent_has_been_silent_is_told_by_skeps_own_clock() {
+    let home = tempfile::tempdir().unwrap();
+    let (mut worker, _) = Worker::start(&home, "");
+    let session = worker.open("fake", |_| {});
+    let asked = worker.open("fake", |_| {});
+    worker.prompt(asked, "permit ls");
+    let prompt = worker.prompt(session, "hang");
+    let begun = worker.snapshot("the turn", session, |s| s.turn.as_ref().map(|turn| turn.started_at));
+    let silent = worker.snapshot("silence", session, |snapshot| snapshot.agent_silent_since);
+    let told = worker.snapshot("silence", session, |s| s.agent_silent_since.map(|_| s.updated_at));
+    assert!(begun <= silent && silent < told, "{begun} {silent} {told}");
+    worker.request(Action::Cancel { session, prompt: None, cause: Cause::Person });
+    assert_eq!(worker.ended(session, prompt), TurnOutcome::Cancelled);
+    let after = worker.snapshot("the end", session, |s| s.last_turn.as_ref().map(|_| s.agent_silent_since));
+    assert_eq!(after, None);
+    let waits =
+        worker.snapshot("the question", asked, |s| (!s.waiting.is_empty()).then_some(s.agent_silent_since));
+    assert_eq!(waits, None, "whoever waits for a person is not silent");
+    worker.shut_down();
+}
+
+#[test]
 fn what_skep_does_not_offer_is_declined_by_its_code() {
     let home = tempfile::tempdir().unwrap();
     let (mut worker, _) = Worker::start(&home, "");
