@@ -34,6 +34,9 @@ pub(super) async fn handshake(connection: &mut Connection, launch: &Launch) -> R
         Abilities::of(&result.map_err(|error| refusal(&launch.agent, "initialize", &error))?);
     if connection.abilities.protocol != wire::PROTOCOL {
         let version = connection.abilities.protocol;
+        if version == 0 {
+            return Err(format!("agent `{}` answered initialize without a protocol version", launch.agent));
+        }
         return Err(format!("agent `{}` speaks ACP version {version}, skep speaks version 1", launch.agent));
     }
     let mut signed_in = auth::by_preset(connection, launch).await?;

@@ -4,6 +4,7 @@
 
 mod common;
 mod driver;
+mod hostile;
 mod oneshot;
 mod process;
 mod session;
