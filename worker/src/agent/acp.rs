@@ -19,6 +19,7 @@ use tokio_util::task::TaskTracker;
 
 use super::connection::{CallError, Connection, Deaf};
 use super::launch::Launch;
+use super::leftover::Before;
 use super::oneshot::ending::Finished;
 pub use super::start::Started;
 use super::start::handshake;
@@ -217,12 +218,24 @@ impl Driver {
                 read = read => Event::Read(read),
             };
             let done = match event {
-                Event::Command(Some(command)) => obey(connection, command),
+                Event::Command(Some(command)) => {
+                    if self.launch.leaves_tools && matches!(command, ToAgent::Prompt(_)) {
+                        connection.before = Before::look(&connection.tree).await;
+                    }
+                    obey(connection, command)
+                }
                 Event::Command(None) | Event::Read(Ok(None)) => return End::Told,
                 // Nothing that was understood is a sign of life, too.
-                Event::Read(Ok(Some((room, batch)))) => {
-                    interpret(connection, batch).map(|said| room.send(FromAgent::Said(said)))
-                }
+                Event::Read(Ok(Some((room, batch)))) => match interpret(connection, batch) {
+                    Ok(mut said) => {
+                        if self.launch.leaves_tools {
+                            end_leftovers(connection, &mut said).await;
+                        }
+                        room.send(FromAgent::Said(said));
+                        Ok(())
+                    }
+                    Err(deaf) => Err(deaf),
+                },
                 Event::Read(Err(CallError::Ended(cause))) => return End::Broken(cause.to_string()),
                 Event::Read(Err(error)) => return End::Broken(error.to_string()),
             };
@@ -307,10 +320,14 @@ fn obey(connection: &mut Connection, command: ToAgent) -> Result<(), Deaf> {
     match command {
         ToAgent::Prompt(content) => {
             let params = PromptParams { session_id: &session, prompt: &content };
+            connection.cancelled = false;
             connection.prompt = Some(connection.request("session/prompt", &params)?);
             Ok(())
         }
-        ToAgent::Cancel => connection.notify("session/cancel", &serde_json::json!({"sessionId": session})),
+        ToAgent::Cancel => {
+            connection.cancelled = true;
+            connection.notify("session/cancel", &serde_json::json!({"sessionId": session}))
+        }
         ToAgent::Permission { id, option } => {
             connection.respond(&id, Ok(&wire::permission_answer(option.as_deref())))
         }
@@ -318,6 +335,20 @@ fn obey(connection: &mut Connection, command: ToAgent) -> Result<(), Deaf> {
             let error = RpcError::new(REQUEST_CANCELLED, "you took it back");
             connection.respond(&id, Err::<&(), _>(&error))
         }
+    }
+}
+
+/// Ends what a cancelled turn left running before its answer is told.
+async fn end_leftovers(connection: &mut Connection, said: &mut Vec<Said>) {
+    let Some(answer) = said.iter().position(|said| matches!(said, Said::Answered(_))) else { return };
+    if !std::mem::take(&mut connection.cancelled) {
+        return;
+    }
+    let ended = connection.before.end_newer(&connection.tree).await;
+    if ended > 0 {
+        let text =
+            format!("the agent left {ended} process(es) of the cancelled turn running; they were killed");
+        said.insert(answer, Said::Note(text));
     }
 }
 

@@ -20,6 +20,7 @@ use tokio_util::task::TaskTracker;
 
 use super::DRAIN;
 use super::launch::Launch;
+use super::leftover::Before;
 use super::wire::{self, Abilities};
 use crate::acp::message::{self, AUTH_REQUIRED, Id, METHOD_NOT_FOUND, Message, RpcError};
 use crate::acp::peer::{Batch, Closed, Reader, Writer, writer};
@@ -40,6 +41,10 @@ pub(super) struct Connection {
     early: Vec<(String, Box<RawValue>)>,
     /// The prompt that waits for its answer.
     pub(super) prompt: Option<u64>,
+    /// The tree at the turn's beginning, where that matters.
+    pub(super) before: Before,
+    /// The turn was cancelled.
+    pub(super) cancelled: bool,
     frames: Option<Capture>,
     calls: u64,
     _write_loop: DropGuard,
@@ -97,6 +102,8 @@ impl Connection {
             stderr,
             frames: launch.frames.clone(),
             prompt: None,
+            before: Before::default(),
+            cancelled: false,
             early: Vec::new(),
             calls: 0,
             _write_loop: stop.drop_guard(),

@@ -64,6 +64,8 @@ pub struct Launch {
     pub mode: Option<String>,
     /// How long the agent must tell no history after it loaded a session; zero where it is known to tell it before.
     pub quiet: Duration,
+    /// The agent leaves the command of a cancelled turn running.
+    pub leaves_tools: bool,
     /// Where its stderr goes.
     pub stderr: Capture,
     /// Where raw frames go, with `--debug`.
@@ -150,6 +152,7 @@ impl Launch {
             authenticate: preset.authenticate.clone(),
             mode: preset.modes.get(words::mode(spec.permission_mode)).cloned(),
             quiet: quiet(preset),
+            leaves_tools: preset.has_quirk(AgentPreset::CANCEL_LEAVES_TOOL),
             stderr: Capture::new(origin.logs, log("process.log")),
             frames: origin.debug.then(|| Capture::new(origin.logs, log("debug.log"))),
         })

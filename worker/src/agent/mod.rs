@@ -6,6 +6,7 @@ pub(crate) mod oneshot;
 
 mod auth;
 mod connection;
+mod leftover;
 mod mode;
 mod start;
 mod stop;

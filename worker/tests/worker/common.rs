@@ -276,6 +276,19 @@ impl Worker {
         self.journal(session).iter().filter_map(text).collect()
     }
 
+    /// Waits until the agent has said so many texts.
+    pub(crate) fn wait_texts(&self, session: SessionId, count: usize) -> Vec<String> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let texts = self.texts(session);
+            if texts.len() >= count {
+                return texts;
+            }
+            assert!(Instant::now() < deadline, "only {texts:?}");
+            std::thread::yield_now();
+        }
+    }
+
     /// What the agent sent, in order.
     pub(crate) fn updates(&self, session: SessionId) -> Vec<serde_json::Value> {
         let update = |event: &Event| match event {

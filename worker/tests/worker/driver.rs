@@ -1,6 +1,6 @@
 //! What the driver does about agents that are not all alike, against a scripted one.
 
-use crate::common::{Worker, agent};
+use crate::common::{Worker, agent, alive};
 use skep_common::event::Event;
 use skep_common::ids::AnswerId;
 use skep_common::protocol::{Action, Report};
@@ -222,6 +222,28 @@ fn how_long_an_agent_has_been_silent_is_told_by_skeps_own_clock() {
     let waits =
         worker.snapshot("the question", asked, |s| (!s.waiting.is_empty()).then_some(s.agent_silent_since));
     assert_eq!(waits, None, "whoever waits for a person is not silent");
+    worker.shut_down();
+}
+
+#[test]
+fn what_a_cancelled_turn_leaves_running_is_killed_where_the_agent_is_known_for_that() {
+    let home = tempfile::tempdir().unwrap();
+    let config = agent("leaves", &[], "quirks = [\"cancel_leaves_tool\"]");
+    let (mut worker, _) = Worker::start(&home, &config);
+    for (agent, left) in [("leaves", false), ("fake", true)] {
+        let session = worker.open(agent, |_| {});
+        assert_eq!(worker.run(session, "keep"), TurnOutcome::Completed);
+        let prompt = worker.prompt(session, "tree");
+        let pids = worker.wait_texts(session, 2);
+        worker.request(Action::Cancel { session, prompt: None, cause: Cause::Person });
+        assert_eq!(worker.ended(session, prompt), TurnOutcome::Cancelled, "{agent}");
+        let alive = pids.iter().map(|pid| alive(pid.parse().unwrap())).collect::<Vec<_>>();
+        assert_eq!(alive, [true, left], "{agent}: what was there before the turn stays");
+        let noted =
+            worker.notes(session).concat().contains("of the cancelled turn running; they were killed");
+        assert_eq!(noted, !left, "{agent}");
+        assert_eq!(worker.run(session, "say still here"), TurnOutcome::Completed, "{agent}");
+    }
     worker.shut_down();
 }
 
