@@ -41,6 +41,7 @@ mod journal;
 mod open;
 mod permissions;
 mod prompts;
+mod recap;
 mod timers;
 
 use ending::Ending;
@@ -192,6 +193,8 @@ pub(crate) struct Session {
     asked: HashMap<PermissionId, Id>,
     slot: Slot,
     agent_session: Option<String>,
+    /// What the next prompt begins with, for an agent that does not know what happened before.
+    recap: Option<String>,
     /// The running turn's prompt was given to the agent.
     prompted: bool,
     seen: Seen,

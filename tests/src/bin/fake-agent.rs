@@ -139,7 +139,9 @@ impl Agent {
                 Some("session/prompt") => {
                     let session = text(&params["sessionId"]);
                     *self.prompts.entry(session.clone()).or_default() += 1;
-                    match self.play(&session, &text(&params["prompt"][0]["text"])) {
+                    // What comes before the last block is a recap.
+                    let last = params["prompt"].as_array().and_then(|blocks| blocks.last());
+                    match self.play(&session, &last.map(|block| text(&block["text"])).unwrap_or_default()) {
                         Next::Exit(code) => return ExitCode::from(code),
                         Next::Answer(answer) => {
                             write_line(&with(answer, json!({"jsonrpc": "2.0", "id": id})).to_string());

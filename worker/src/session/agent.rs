@@ -6,9 +6,10 @@ use skep_config::Driver;
 
 use super::journal::{Broken, note};
 use super::prompts::After;
+use super::recap::recap;
 use super::{Session, Slot};
 use crate::agent::acp::{Agent, FromAgent, Gone, Said, Started, Stop, ToAgent};
-use crate::agent::launch::{Launch, Origin};
+use crate::agent::launch::{Launch, Origin, is_built_in_shell};
 use crate::agent::oneshot::driver::Run;
 use crate::agent::oneshot::ending::Finished;
 use crate::agent::oneshot::plan::plan;
@@ -110,7 +111,12 @@ impl Session {
             context: started.context.to_owned(),
         })];
         events.extend(started.notes.into_iter().map(|text| note("warn", text)));
-        self.agent_session = Some(started.agent_session);
+        let former = self.agent_session.replace(started.agent_session);
+        self.recap = None;
+        // A one-shot agent has its prompt already.
+        if former.is_some() && started.context == "new" && !self.prompted {
+            events.extend(self.recall().await);
+        }
         let process = AgentProcess { title: started.title, process: started.process };
         self.slot = match std::mem::replace(&mut self.slot, Slot::Empty) {
             Slot::Starting(agent) => Slot::Ready(agent, process),
@@ -125,6 +131,23 @@ impl Session {
             self.begin_turn();
         }
         Ok(())
+    }
+
+    /// Prepares a recap for an agent that has forgotten; a remark about it. The shell agent would run it as a command.
+    async fn recall(&mut self) -> Option<Event> {
+        let next = self.turns.running()?.id;
+        if is_built_in_shell(&self.shared.settings, &self.spec.agent) {
+            return None;
+        }
+        let (dir, head) = (self.dir.clone(), self.head());
+        let read = tokio::task::spawn_blocking(move || recap(&dir, head, next)).await;
+        match read {
+            Ok(Ok(text)) => self.recap = text,
+            Ok(Err(error)) => tracing::warn!(session.id = %self.spec.id, %error, "no recap of the journal"),
+            Err(error) => tracing::error!(%error, "reading a journal for its recap ended early"),
+        }
+        let length = self.recap.as_ref()?.len();
+        Some(note("info", format!("the prompt begins with a recap of this session ({length} bytes)")))
     }
 
     /// Journals what the agent said, in its order; updates of one read go together and unread.

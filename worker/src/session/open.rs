@@ -167,6 +167,7 @@ impl Opening {
             asked: std::collections::HashMap::new(),
             slot: Slot::Empty,
             agent_session: projection.agent_session.clone(),
+            recap: None,
             prompted: false,
             seen: Seen::default(),
             updates: Updates::default(),

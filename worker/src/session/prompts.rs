@@ -9,7 +9,9 @@ use skep_common::event::{
 };
 use skep_common::ids::{PromptId, RequestId};
 use skep_common::protocol::Reply;
-use skep_common::session::{Cause, Resolution, SessionState, TurnOutcome, TurnSummary, WhenBusy};
+use skep_common::session::{
+    Cause, ContentBlock, Resolution, SessionState, TurnOutcome, TurnSummary, WhenBusy,
+};
 use skep_config::session::Resume;
 use skep_journal::Fate;
 use tokio::time::Instant;
@@ -118,7 +120,9 @@ impl Session {
         self.updates.turn_begins();
         match &self.slot {
             Slot::Ready(agent, _) => {
-                agent.tell(ToAgent::Prompt(prompt.content.clone()));
+                let recap = self.recap.take().map(|text| ContentBlock::Text { text });
+                agent
+                    .tell(ToAgent::Prompt(recap.into_iter().chain(prompt.content.iter().cloned()).collect()));
                 self.prompted = true;
                 self.listen();
             }

@@ -53,8 +53,14 @@ impl Fake {
                 Some("session/prompt") => {
                     assert!(self.prompt.is_none(), "one prompt at a time");
                     self.prompt = Some(id);
-                    let text = params["prompt"][0]["text"].as_str().expect("text").to_owned();
-                    self.act(&text);
+                    let blocks = params["prompt"].as_array().expect("blocks");
+                    let texts: Vec<_> =
+                        blocks.iter().map(|block| block["text"].as_str().expect("text")).collect();
+                    let (last, before) = texts.split_last().expect("a block");
+                    if !before.is_empty() {
+                        self.log = before.concat();
+                    }
+                    self.act(last);
                 }
                 Some("$/cancel_request") => self.log = format!("given up {}", params["requestId"]),
                 Some("session/cancel") if !self.ignores_cancel => self.stop("cancelled"),
@@ -73,6 +79,7 @@ impl Fake {
         self.options.iter().any(|word| word == option)
     }
 
+    #[expect(clippy::disallowed_methods, reason = "an agent that dies at its start")]
     fn initialize(&self, id: &Value) {
         if self.is("never") {
             return;

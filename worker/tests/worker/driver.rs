@@ -248,6 +248,29 @@ fn what_a_cancelled_turn_leaves_running_is_killed_where_the_agent_is_known_for_t
 }
 
 #[test]
+fn an_agent_that_cannot_load_gets_a_recap_with_its_first_prompt() {
+    let home = tempfile::tempdir().unwrap();
+    let (mut worker, _) = Worker::start(&home, "");
+    let session = worker.open("noload", |_| {});
+    assert_eq!(worker.run(session, "log"), TurnOutcome::Suspect, "a new session has nothing to recall");
+    assert_eq!(worker.run(session, "say the word is kiwi"), TurnOutcome::Completed);
+    assert_eq!(worker.run(session, "exit 1"), TurnOutcome::Interrupted);
+    assert_eq!(worker.run(session, "log"), TurnOutcome::Completed);
+    let texts = worker.texts(session);
+    let recap = texts.last().unwrap();
+    for words in
+        ["A note of skep", "say the word is kiwi", "the word is kiwi", "interrupted", "End of the recap"]
+    {
+        assert!(recap.contains(words), "{words} in {recap}");
+    }
+    assert!(worker.notes(session).concat().contains("the prompt begins with a recap of this session"));
+    worker.run(session, "say no recap now");
+    let prompts = worker.kinds(session).iter().filter(|kind| *kind == "prompt_queued").count();
+    assert_eq!(prompts, 5, "the journal has what the person said");
+    worker.shut_down();
+}
+
+#[test]
 fn what_skep_does_not_offer_is_declined_by_its_code() {
     let home = tempfile::tempdir().unwrap();
     let (mut worker, _) = Worker::start(&home, "");
