@@ -64,7 +64,10 @@ fn by_key(settings: &Settings) -> BTreeMap<String, String> {
             Line::Item(path) => (path, String::from(";")),
             Line::Pair { table, key, value } => {
                 let text = value.map(|value| value.to_string()).unwrap_or_default();
-                if table.starts_with("agents.") || table == "permissions.rules" {
+                if let Some(agent) = agent_of(&table) {
+                    let inner = &table[agent.len()..];
+                    (agent.to_owned(), format!("{inner}.{key}={text},"))
+                } else if table == "permissions.rules" {
                     (table, format!("{key}={text},"))
                 } else {
                     (format!("{table}.{key}"), text)
@@ -74,6 +77,12 @@ fn by_key(settings: &Settings) -> BTreeMap<String, String> {
         values.entry(key).or_default().push_str(&text);
     }
     values
+}
+
+/// `agents.NAME` of a table of that agent, or below it.
+fn agent_of(table: &str) -> Option<&str> {
+    let name = table.strip_prefix("agents.")?.split('.').next()?;
+    Some(&table[.."agents.".len() + name.len()])
 }
 
 fn applies(key: &str) -> Applies {
@@ -129,6 +138,7 @@ mod tests {
         );
         assert_eq!(changes("", "daemon.socket = '/x'"), one("daemon.socket", Applies::NextStart));
         assert_eq!(changes("", "agents.gemini.env.A = 'b'"), one("agents.gemini", Applies::AllWorkers));
+        assert_eq!(changes("", "agents.gemini.mode.ask = 'x'"), one("agents.gemini", Applies::AllWorkers));
     }
 
     #[test]

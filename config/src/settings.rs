@@ -12,6 +12,7 @@ use crate::pool::PoolSettings;
 use crate::restart::RestartSettings;
 use crate::schema::{Schema, Visitor};
 use crate::session::SessionSettings;
+use crate::value::nearest;
 
 /// Everything that can be configured, merged and checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,11 +67,27 @@ impl Schema for Settings {
     }
 
     fn check(&self) -> Vec<(&'static str, String)> {
-        if self.agents.contains_key(&self.session.default_agent) {
-            return Vec::new();
+        match self.agent(&self.session.default_agent) {
+            Ok(_) => Vec::new(),
+            Err(unknown) => vec![("session.default_agent", unknown)],
         }
-        let names: Vec<&str> = self.agents.keys().map(String::as_str).collect();
-        let names = names.join(", ");
-        vec![("session.default_agent", format!("there is no such agent; there are {names}"))]
+    }
+}
+
+impl Settings {
+    /// The agent of that name.
+    ///
+    /// # Errors
+    ///
+    /// When there is none: a sentence that names the nearest and all others.
+    pub fn agent(&self, name: &str) -> Result<&AgentPreset, String> {
+        let names = || self.agents.keys().map(String::as_str);
+        self.agents.get(name).ok_or_else(|| {
+            let meant = match nearest(name, names()) {
+                Some(near) => format!("; did you mean `{near}`?"),
+                None => String::from(";"),
+            };
+            format!("there is no such agent{meant} there are {}", names().collect::<Vec<_>>().join(", "))
+        })
     }
 }

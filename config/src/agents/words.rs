@@ -1,0 +1,78 @@
+//! The words of an `[agents.NAME]` table: how an agent is driven, resumed and read, and what is odd about it.
+
+use crate::value::choice;
+
+/// How skep speaks with an agent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Driver {
+    /// The Agent Client Protocol over stdio.
+    #[default]
+    Acp,
+    /// A command per prompt, whose output is the answer.
+    Oneshot,
+    /// Claude Code's JSON lines, both ways, over one long-lived process.
+    ClaudeStream,
+}
+
+choice!(Driver { "acp" => Acp, "oneshot" => Oneshot, "claude-stream" => ClaudeStream });
+
+/// How an agent's session is brought back in a new process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum ResumeBy {
+    /// By what the agent offers: `session/resume`, else `session/load`.
+    #[default]
+    Auto,
+    /// By `session/resume`, which replays nothing; for one-shot agents, by `resume_args`.
+    Resume,
+    /// By `session/load`, which replays the history.
+    Load,
+    /// Not at all.
+    None,
+}
+
+choice!(ResumeBy { "auto" => Auto, "resume" => Resume, "load" => Load, "none" => None });
+
+/// What is odd about an agent, and must be allowed for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Quirk {
+    /// It never asks for permission.
+    NoPermissions,
+    /// Left to its default mode, a model approves its tool calls.
+    ModelApproves,
+    /// It loses a session that is loaded within the wall-clock minute in which it was created.
+    SameMinuteLoad,
+    /// It replays history after it has answered `session/load`.
+    LateReplay,
+    /// Its processes share a daemon per home directory, in whose tree tools may run.
+    HubDaemon,
+    /// A cancelled turn's command runs on.
+    CancelLeavesTool,
+    /// A model's error ends the turn as if it had succeeded.
+    SilentErrors,
+    /// SIGTERM does not end it.
+    IgnoresTerm,
+}
+
+choice!(Quirk {
+    "no_permissions" => NoPermissions,
+    "model_approves" => ModelApproves,
+    "same_minute_load" => SameMinuteLoad,
+    "late_replay" => LateReplay,
+    "hub_daemon" => HubDaemon,
+    "cancel_leaves_tool" => CancelLeavesTool,
+    "silent_errors" => SilentErrors,
+    "ignores_term" => IgnoresTerm,
+});
+
+/// The word that stands in the file.
+macro_rules! as_written {
+    ($($type:ty),+) => {
+        $(impl std::fmt::Display for $type {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str($crate::schema::Setting::write(self).as_str().unwrap_or_default())
+            }
+        })+
+    };
+}
+
+as_written!(Driver, ResumeBy, Quirk);
