@@ -1,5 +1,6 @@
 //! What one worker is to be: the settings it is told in its hello, and the rules it lives under.
 
+use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -25,6 +26,8 @@ pub(crate) struct Spec {
     pub(crate) sandbox: bool,
     /// The merged configuration as TOML, one text for all workers.
     pub(crate) config: Arc<str>,
+    /// The variables that the agents' presets have passed on.
+    pub(crate) keys: Arc<BTreeSet<String>>,
     pub(crate) policy: Policy,
 }
 
@@ -44,8 +47,8 @@ pub(crate) struct Common {
     pub(crate) state_dir: PathBuf,
     pub(crate) epoch: u64,
     pub(crate) debug: bool,
-    /// The declared environment, without what is a worker's own.
-    pub(crate) env: Vec<(OsString, OsString)>,
+    /// The daemon's environment, of which a worker gets the declared part.
+    pub(crate) environment: Environment,
 }
 
 impl Spec {
@@ -92,11 +95,12 @@ const DECLARED: [&str; 24] = [
     "SKEP_HOME",
 ];
 
-/// The part of the daemon's environment that workers get.
-pub(crate) fn declared(environment: &Environment) -> Vec<(OsString, OsString)> {
+/// The part of the daemon's environment that workers get: what is declared, and what their agents' presets name.
+pub(crate) fn declared(environment: &Environment, keys: &BTreeSet<String>) -> Vec<(OsString, OsString)> {
     let is_declared = |name: &OsStr| {
         let Some(name) = name.to_str() else { return false };
-        DECLARED.contains(&name)
+        keys.contains(name)
+            || DECLARED.contains(&name)
             || DECLARED.contains(&name.to_ascii_uppercase().as_str())
             || name.starts_with("LC_")
     };
@@ -119,9 +123,14 @@ mod tests {
             ("https_proxy", "http://proxy"),
             ("SKEP_SESSION", "outer"),
             ("SECRET_TOKEN", "x"),
+            ("MODEL_KEY", "k"),
             ("LD_PRELOAD", "evil.so"),
         ]);
-        let names: Vec<OsString> = declared(&environment).into_iter().map(|(name, _)| name).collect();
-        assert_eq!(names, ["LC_ALL", "PATH", "https_proxy"]);
+        let names = |keys: &[&str]| -> Vec<OsString> {
+            let keys = keys.iter().map(|key| (*key).to_owned()).collect();
+            declared(&environment, &keys).into_iter().map(|(name, _)| name).collect()
+        };
+        assert_eq!(names(&[]), ["LC_ALL", "PATH", "https_proxy"]);
+        assert_eq!(names(&["MODEL_KEY", "NOT_SET"]), ["LC_ALL", "MODEL_KEY", "PATH", "https_proxy"]);
     }
 }

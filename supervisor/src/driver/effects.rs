@@ -11,6 +11,7 @@ use skep_sys::spawn::{SpawnSpec, Stdio3, spawn};
 use super::process::Live;
 use super::{Driver, Intent};
 use crate::lifecycle::{Effect, Event, Pace};
+use crate::spec::declared;
 use crate::worker_file::{RUN_MARK, RunFile};
 
 impl Driver {
@@ -85,7 +86,7 @@ impl Driver {
         if common.debug {
             args.push("--debug".into());
         }
-        let mut env = common.env.clone();
+        let mut env = declared(&common.environment, &self.spec.keys);
         env.push((SKEP_WORKER.into(), self.spec.id.as_str().into()));
         env.push((RUN_MARK.into(), mark.into()));
         SpawnSpec {

@@ -83,12 +83,10 @@ impl Engine {
     }
 
     fn check_agent(&self, settings: &Settings, name: String) -> Result<String, ApiError> {
-        let Some(preset) = settings.agents.get(&name) else {
+        let preset = settings.agent(&name).map_err(|why| {
             let shown: String = name.chars().take(80).flat_map(char::escape_debug).collect();
-            let known: Vec<&str> = settings.agents.keys().map(String::as_str).collect();
-            let message = format!("no agent `{shown}`; known are {}", known.join(", "));
-            return Err(ApiError::new(Code::AgentNotFound, message));
-        };
+            ApiError::new(Code::AgentNotFound, format!("no agent `{shown}`: {why}"))
+        })?;
         if self.find(preset).is_none() {
             let program = preset.command.first().map_or("", String::as_str);
             let hint = preset.hint.as_ref().map(|hint| format!("; {hint}")).unwrap_or_default();
@@ -268,12 +266,16 @@ impl Engine {
                 found: path.is_some(),
                 path: path.map(|path| path.display().to_string()),
                 command: preset.command.clone(),
+                driver: preset.driver.to_string(),
+                tested: preset.tested.clone(),
+                quirks: preset.quirks.iter().map(ToString::to_string).collect(),
                 hint: preset.hint.clone(),
                 default: preset.name == settings.session.default_agent,
                 source: match preset.source {
                     agents::Source::BuiltIn => String::from("built-in"),
                     agents::Source::Configured => self.shared.paths.config_file().display().to_string(),
                 },
+                probe: None,
             }
         });
         AgentList { agents: agents.collect() }

@@ -24,7 +24,7 @@ use crate::clock::Clock;
 use crate::driver::{Ask, Driver, LogLimits, ORDERS, Order, Shared};
 use crate::limiter::Limiter;
 use crate::saver::Saver;
-use crate::spec::{Common, Origin, Spec, declared};
+use crate::spec::{Common, Origin, Spec};
 use crate::worker_file::{Added, WorkerFile, read_all};
 
 /// Requests that may wait for the actor.
@@ -88,7 +88,7 @@ pub(super) fn start(options: PoolOptions, events: mpsc::Sender<PoolEvent>) -> io
             state_dir: paths.state_dir().to_owned(),
             epoch,
             debug: launch.debug || settings.logs.debug,
-            env: declared(&environment),
+            environment,
         },
         clock: Clock::start(),
         limiter: Mutex::new(Limiter::new(settings.restart.spawns_per_second)),

@@ -23,12 +23,14 @@ pub(super) struct Plan {
     /// The workers' directory where nothing else names one.
     dir: PathBuf,
     config: Arc<str>,
+    keys: Arc<BTreeSet<String>>,
 }
 
 impl Plan {
     pub(super) fn new(settings: Settings, launch: LaunchOptions, dir: PathBuf) -> Self {
         let config = settings.to_toml().into();
-        Self { settings, launch, dir, config }
+        let keys = settings.agents.values().flat_map(|agent| agent.keys.iter().cloned()).collect();
+        Self { settings, launch, dir, config, keys: Arc::new(keys) }
     }
 
     pub(super) fn settings(&self) -> &Settings {
@@ -127,6 +129,7 @@ impl Plan {
             sandbox: launch.sandbox,
             // Opened by the engine, which knows whether it is open already.
             config: Arc::clone(&self.config),
+            keys: Arc::clone(&self.keys),
             policy: Policy::configured(of_kind.restart, &self.settings.restart),
         })
     }

@@ -1,13 +1,13 @@
 //! What an agent process is started with: command, directory, declared environment, the mark of its session.
 
 use std::ffi::OsString;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use skep_common::ids::WorkerId;
-use skep_common::session::{SessionKind, SessionSpec};
-use skep_common::words;
-use skep_config::{AgentPreset, Settings, env};
+use skep_common::session::{PermissionMode, SessionKind, SessionSpec};
+use skep_config::{AgentPreset, Driver, Quirk, ResumeBy, Settings, env};
 use skep_sys::capture::{Capture, LogSpec, LogWriter};
 
 /// Variables of the worker's own environment that an agent gets (promise 21).
@@ -52,6 +52,8 @@ pub struct Launch {
     pub mark: (String, String),
     /// The agent's own id for the session, if it is to be brought back.
     pub resume: Option<String>,
+    /// How it is brought back.
+    pub resume_by: ResumeBy,
     /// How long the start may take.
     pub start_timeout: Duration,
     /// How long the agent may take to end after its stdin was closed.
@@ -103,6 +105,22 @@ pub enum LaunchError {
         /// What to do, with a separator, or nothing.
         hint: String,
     },
+    /// skep does not speak its language yet.
+    #[error("agent `{agent}` is driven by `{driver}`, which this skep does not have")]
+    Driver {
+        /// The agent.
+        agent: String,
+        /// What drives it.
+        driver: Driver,
+    },
+    /// The session's own home directory cannot be made.
+    #[error("the home directory of agent `{agent}` in this session cannot be made: {why}")]
+    Home {
+        /// The agent.
+        agent: String,
+        /// What the system said.
+        why: String,
+    },
 }
 
 /// Whether the agent is the built-in shell agent itself, not one that was configured under its name.
@@ -125,14 +143,17 @@ impl Launch {
         let settings = origin.settings;
         let preset =
             settings.agents.get(&spec.agent).ok_or_else(|| LaunchError::Unknown(spec.agent.clone()))?;
-        let search = std::env::var_os("PATH").unwrap_or_default();
-        let program = preset.find(&search).ok_or_else(|| LaunchError::Missing {
-            agent: spec.agent.clone(),
-            program: preset.command.first().cloned().unwrap_or_default(),
-            hint: preset.hint.as_ref().map(|hint| format!("; try: {hint}")).unwrap_or_default(),
-        })?;
-        let mut argv = vec![program.into_os_string()];
-        argv.extend(preset.command.iter().skip(1).map(OsString::from));
+        if preset.driver == Driver::ClaudeStream {
+            return Err(LaunchError::Driver { agent: spec.agent.clone(), driver: preset.driver });
+        }
+        let mut argv = command(preset)?;
+        if preset.driver == Driver::Acp {
+            argv.extend(preset.mode_args.of(spec.permission_mode).into_iter().flatten().map(OsString::from));
+        }
+        if preset.private_home {
+            private_home(&home(origin.session_dir))
+                .map_err(|error| LaunchError::Home { agent: spec.agent.clone(), why: error.to_string() })?;
+        }
         let shell = is_built_in_shell(settings, &spec.agent);
         let log = |name: &str| LogSpec {
             path: origin.session_dir.join(name),
@@ -146,23 +167,58 @@ impl Launch {
             env: environment(spec, origin, preset, shell),
             mark: (env::SKEP_SESSION.to_owned(), spec.id.to_string()),
             resume,
+            resume_by: preset.resume,
             start_timeout: settings.session.agent_start_timeout,
             eof_grace: preset.eof_grace,
             stop_grace: settings.session.stop_grace,
             authenticate: preset.authenticate.clone(),
-            mode: preset.modes.get(words::mode(spec.permission_mode)).cloned(),
+            mode: preset.mode.of(spec.permission_mode).cloned(),
             quiet: quiet(preset),
-            leaves_tools: preset.has_quirk(AgentPreset::CANCEL_LEAVES_TOOL),
+            leaves_tools: preset.has_quirk(Quirk::CancelLeavesTool),
             stderr: Capture::new(origin.logs, log("process.log")),
             frames: origin.debug.then(|| Capture::new(origin.logs, log("debug.log"))),
         })
     }
 }
 
+/// The agent's program, found, and its arguments.
+pub(super) fn command(preset: &AgentPreset) -> Result<Vec<OsString>, LaunchError> {
+    let search = std::env::var_os("PATH").unwrap_or_default();
+    let program = preset.find(&search).ok_or_else(|| LaunchError::Missing {
+        agent: preset.name.clone(),
+        program: preset.command.first().cloned().unwrap_or_default(),
+        hint: preset.hint.as_ref().map(|hint| format!("; try: {hint}")).unwrap_or_default(),
+    })?;
+    let mut argv = vec![program.into_os_string()];
+    argv.extend(preset.command.iter().skip(1).map(OsString::from));
+    Ok(argv)
+}
+
+/// What an agent gets in any session: the declared variables, its keys, and what its preset sets for the mode. A
+/// later value wins.
+pub(super) fn declared(preset: &AgentPreset, mode: PermissionMode) -> Vec<(OsString, OsString)> {
+    let set = preset.env.iter().chain(preset.mode_env.of(mode).into_iter().flatten());
+    INHERITED
+        .into_iter()
+        .chain(preset.keys.iter().map(String::as_str))
+        .filter_map(|name| Some((OsString::from(name), std::env::var_os(name)?)))
+        .chain(set.map(|(name, value)| (name.into(), value.into())))
+        .collect()
+}
+
+/// The home directory of a session that has one of its own.
+fn home(session_dir: &Path) -> PathBuf {
+    session_dir.join("agent").join("home")
+}
+
+fn private_home(home: &Path) -> std::io::Result<()> {
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(home)
+}
+
 /// An agent that nobody has looked at may replay late.
 fn quiet(preset: &AgentPreset) -> Duration {
     let known = skep_config::agents::built_in().contains_key(&preset.name);
-    if known && !preset.has_quirk(AgentPreset::LATE_REPLAY) { Duration::ZERO } else { QUIET }
+    if known && !preset.has_quirk(Quirk::LateReplay) { Duration::ZERO } else { QUIET }
 }
 
 fn environment(
@@ -171,17 +227,16 @@ fn environment(
     preset: &AgentPreset,
     shell: bool,
 ) -> Vec<(OsString, OsString)> {
-    let mut env: Vec<(OsString, OsString)> = INHERITED
-        .iter()
-        .filter_map(|name| Some((OsString::from(name), std::env::var_os(name)?)))
-        .chain(preset.env.iter().map(|(name, value)| (name.into(), value.into())))
-        .collect();
+    let mut env = declared(preset, spec.permission_mode);
     let kind = match spec.kind {
         SessionKind::Interactive => "interactive",
         SessionKind::Bg => "bg",
         SessionKind::Daemon => "daemon",
     };
     let mut set = |name: &str, value: OsString| env.push((name.into(), value));
+    if preset.private_home {
+        set(env::HOME, home(origin.session_dir).into());
+    }
     set(env::SKEP_SESSION, spec.id.to_string().into());
     if let Some(name) = &spec.name {
         set(env::SKEP_SESSION_NAME, name.as_str().into());

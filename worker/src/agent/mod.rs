@@ -3,6 +3,7 @@
 pub mod acp;
 pub mod launch;
 pub(crate) mod oneshot;
+pub mod probe;
 
 mod auth;
 mod connection;

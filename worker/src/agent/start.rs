@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use skep_common::ids::Process;
+use skep_config::ResumeBy;
 use tokio::time::{Instant, timeout_at};
 
 use super::connection::{CallError, Connection};
@@ -103,7 +104,8 @@ async fn call(
     }
 }
 
-/// `resume` where the agent has it (no replay), else `load`: what it was, and the answer; or why neither was possible.
+/// By the way that the preset names, where the agent has it, else by the other one (`resume` replays nothing): what it
+/// was, and the answer; or why neither was possible.
 async fn bring_back(
     connection: &mut Connection,
     launch: &Launch,
@@ -111,10 +113,15 @@ async fn bring_back(
     signed_in: &mut bool,
 ) -> Result<Result<(&'static str, Box<RawValue>), String>, String> {
     let params = json!({"sessionId": former, "cwd": launch.cwd, "mcpServers": []});
-    let (method, context) = match (connection.abilities.resume, connection.abilities.load) {
-        (true, _) => ("session/resume", "resumed"),
-        (false, true) => ("session/load", "loaded"),
-        (false, false) => return Ok(Err(String::from("it cannot load sessions"))),
+    let (resume, load) = (connection.abilities.resume, connection.abilities.load);
+    let (method, context) = match launch.resume_by {
+        ResumeBy::None => return Ok(Err(String::from("its preset says that it cannot be brought back"))),
+        ResumeBy::Auto | ResumeBy::Resume if resume => ("session/resume", "resumed"),
+        ResumeBy::Auto | ResumeBy::Resume | ResumeBy::Load if load => ("session/load", "loaded"),
+        ResumeBy::Load if resume => ("session/resume", "resumed"),
+        ResumeBy::Auto | ResumeBy::Resume | ResumeBy::Load => {
+            return Ok(Err(String::from("it cannot load sessions")));
+        }
     };
     let opened = match call(connection, launch, method, &params, signed_in).await? {
         Ok(opened) => opened,

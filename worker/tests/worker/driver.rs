@@ -64,11 +64,11 @@ fn history_that_an_agent_tells_while_loading_is_never_journalled() {
 #[test]
 fn the_agents_own_mode_is_set_to_match_and_verified() {
     let home = tempfile::tempdir().unwrap();
-    let manual = "modes = { ask = \"manual\" }";
+    let manual = "mode = { ask = \"manual\" }";
     let config = [
         agent("modes", &["modes"], manual),
         agent("options", &["modes", "options"], manual),
-        agent("set", &["modes"], "modes = { ask = \"auto\" }"),
+        agent("set", &["modes"], "mode = { ask = \"auto\" }"),
     ];
     let (mut worker, _) = Worker::start(&home, &config.concat());
     for (agent, log) in [("modes", "mode manual"), ("options", "option manual"), ("set", "")] {
@@ -83,12 +83,12 @@ fn the_agents_own_mode_is_set_to_match_and_verified() {
 #[test]
 fn a_mode_that_cannot_be_set_is_noted_and_the_session_goes_on() {
     let home = tempfile::tempdir().unwrap();
-    let manual = "modes = { ask = \"manual\" }";
+    let manual = "mode = { ask = \"manual\" }";
     let config = [
         agent("stubborn", &["modes", "stubborn"], manual),
         agent("evasive", &["options", "stubborn"], manual),
         agent("mute", &["modes", "mute"], manual),
-        agent("other", &["modes"], "modes = { ask = \"safe\" }"),
+        agent("other", &["modes"], "mode = { ask = \"safe\" }"),
         agent("none", &[], manual),
     ];
     let (mut worker, _) = Worker::start(&home, &config.concat());

@@ -63,7 +63,7 @@ pub(crate) fn plan(
     let mut resume: Option<Vec<String>> =
         session.map(|id| preset.resume_args.iter().map(|arg| arg.replace("{session}", id)).collect());
     let keeps = preset.mode_args.of(mode);
-    let mut mode = keeps.map(<[String]>::to_vec);
+    let mut mode = keeps.cloned();
     let template = preset.command.get(1..).unwrap_or_default();
     let has = |what: &str| template.iter().any(|arg| arg == what);
     let (resume_placed, mode_placed) = (has("{resume}"), has("{mode}"));
