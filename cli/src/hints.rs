@@ -107,9 +107,13 @@ mod tests {
             found,
             path: None,
             command: Vec::new(),
+            driver: "acp".into(),
+            tested: None,
+            quirks: Vec::new(),
             hint: None,
             default,
             source: "built-in".into(),
+            probe: None,
         }
     }
 

@@ -398,7 +398,7 @@ _skep() {
             return 0
             ;;
         skep__subcmd__agents)
-            opts="-v -h --socket --verbose --debug --json --help"
+            opts="-v -h --probe --socket --verbose --debug --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -389,6 +389,7 @@ complete -c skep -n "__fish_skep_using_subcommand daemon; and __fish_seen_subcom
 complete -c skep -n "__fish_skep_using_subcommand daemon; and __fish_seen_subcommand_from help" -f -a "kill" -d 'Kill a session: its agent and everything that it started die at once; its history is kept'
 complete -c skep -n "__fish_skep_using_subcommand daemon; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c skep -n "__fish_skep_using_subcommand agents" -l socket -d 'The daemon\'s socket (also: SKEP_SOCKET)' -r -F
+complete -c skep -n "__fish_skep_using_subcommand agents" -l probe -d 'Start each agent that was found, to see its version and what it can do'
 complete -c skep -n "__fish_skep_using_subcommand agents" -s v -l verbose -d 'Say more'
 complete -c skep -n "__fish_skep_using_subcommand agents" -l debug -d 'Write debug logs too'
 complete -c skep -n "__fish_skep_using_subcommand agents" -l json -d 'Print facts as JSON'

@@ -47,7 +47,7 @@ pub(crate) async fn run(ctx: &Context, command: Command) -> Outcome {
         Command::Rm(args) => rm::run(ctx, &args).await,
         Command::Worker(args) => worker::run(ctx, args).await,
         Command::Daemon(args) => daemon::run(ctx, args).await,
-        Command::Agents(_) => agents::run(ctx).await,
+        Command::Agents(args) => agents::run(ctx, &args).await,
         Command::Config(args) => config::run(ctx, &args),
         Command::Doctor(_) => doctor::run(ctx).await,
         Command::Completions(args) => completions::run(ctx, &args),

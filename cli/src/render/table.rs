@@ -2,7 +2,7 @@
 
 use comfy_table::{Attribute, Cell, Color, ContentArrangement, Table, presets};
 use jiff::Timestamp;
-use skep_common::api::{AgentInfo, SessionInfo, WaitingPermission, WorkerInfo, WorkerState};
+use skep_common::api::{AgentInfo, AgentProbe, SessionInfo, WaitingPermission, WorkerInfo, WorkerState};
 use skep_common::sanitise::one_line;
 use skep_common::session::SessionState;
 use skep_common::words;
@@ -76,22 +76,52 @@ pub(crate) fn inbox(permissions: &[WaitingPermission], now: Timestamp, stream: S
 /// The table of agents.
 pub(crate) fn agents(agents: &[AgentInfo], stream: Stream) -> String {
     let rows = agents.iter().map(|agent| {
-        let found = if agent.found { "yes" } else { "no" };
-        let more = match (&agent.path, &agent.hint) {
-            (Some(path), _) if agent.found => path.as_str(),
-            (_, Some(hint)) => hint.as_str(),
-            _ => "",
-        };
-        let name = if agent.default { format!("{} (default)", agent.name) } else { agent.name.clone() };
         vec![
-            plain(name),
-            (found.to_owned(), agent.found.then_some(Color::Green)),
+            plain(agent_name(agent)),
+            found(agent),
             plain(agent.title.as_str()),
             plain(agent.source.as_str()),
-            plain(more),
+            plain(place_or_hint(agent)),
         ]
     });
     aligned(&["AGENT", "FOUND", "WHAT", "FROM", "WHERE"], rows, stream)
+}
+
+/// The table of agents that were probed.
+pub(crate) fn probed_agents(agents: &[AgentInfo], stream: Stream) -> String {
+    let rows = agents.iter().map(|agent| {
+        let probe = agent.probe.as_ref();
+        let version = probe.and_then(|probe| probe.version.as_deref());
+        let shown = match (version, agent.tested.as_deref()) {
+            (Some(version), Some(tested)) if version != tested => format!("{version} (tested: {tested})"),
+            (version, _) => version.unwrap_or("-").to_owned(),
+        };
+        let can = match probe {
+            Some(AgentProbe { problem: Some(problem), .. }) => (problem.clone(), Some(Color::Red)),
+            Some(probe) if !probe.capabilities.is_empty() => plain(probe.capabilities.join(", ")),
+            _ => plain("-"),
+        };
+        vec![plain(agent_name(agent)), found(agent), plain(shown), can, plain(place_or_hint(agent))]
+    });
+    aligned(&["AGENT", "FOUND", "VERSION", "CAN", "WHERE"], rows, stream)
+}
+
+fn agent_name(agent: &AgentInfo) -> String {
+    if agent.default { format!("{} (default)", agent.name) } else { agent.name.clone() }
+}
+
+fn found(agent: &AgentInfo) -> (String, Option<Color>) {
+    let found = if agent.found { "yes" } else { "no" };
+    (found.to_owned(), agent.found.then_some(Color::Green))
+}
+
+/// Where an agent is, or what to do to get it.
+fn place_or_hint(agent: &AgentInfo) -> &str {
+    match (&agent.path, &agent.hint) {
+        (Some(path), _) if agent.found => path,
+        (_, Some(hint)) => hint,
+        _ => "",
+    }
 }
 
 fn state_text(session: &SessionInfo, now: Timestamp) -> String {
@@ -210,6 +240,26 @@ mod tests {
         let colour = Stream { terminal: true, colour: true };
         let text = sessions(&[session("build", "running")], now(), colour);
         assert!(text.contains("\u{1b}[") && text.contains("running"), "{text:?}");
+    }
+
+    #[test]
+    fn n1_probed_agents_show_their_version_what_they_can_and_what_is_wrong() {
+        let agents: Vec<AgentInfo> = serde_json::from_value(serde_json::json!([
+            {"name": "gemini", "title": "Gemini CLI", "found": true, "path": "/bin/gemini", "command": ["gemini"],
+             "tested": "0.61.0", "default": false, "source": "built-in",
+             "probe": {"version": "0.62.0", "capabilities": ["load", "image"]}},
+            {"name": "mine", "title": "mine", "found": true, "path": "/bin/mine", "command": ["mine"],
+             "default": true, "source": "/c.toml", "probe": {"problem": "it ended: exit status 1: no key"}},
+            {"name": "qwen", "title": "Qwen Code", "found": false, "command": ["qwen"], "hint": "npm install qwen",
+             "default": false, "source": "built-in"},
+        ]))
+        .unwrap();
+        insta::assert_snapshot!(probed_agents(&agents, PLAIN), @r"
+        AGENT           FOUND  VERSION                  CAN                              WHERE
+        gemini          yes    0.62.0 (tested: 0.61.0)  load, image                      /bin/gemini
+        mine (default)  yes    -                        it ended: exit status 1: no key  /bin/mine
+        qwen            no     -                        -                                npm install qwen
+        ");
     }
 
     #[test]

@@ -38,6 +38,9 @@ mod config;
 mod agents;
 
 #[cfg(test)]
+mod presets;
+
+#[cfg(test)]
 mod oneshot;
 
 #[cfg(test)]
