@@ -1,0 +1,253 @@
+//! What all APIs boil down to: what was said, what tools gave, which tools there are. Pure; fields that are not there
+//! count as empty.
+
+use serde_json::Value;
+
+use crate::http::Request;
+
+/// How a request was made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Api {
+    Chat,
+    Responses,
+    Messages,
+    Gemini { streams: bool },
+}
+
+impl Api {
+    /// The API of a request for an answer.
+    pub(crate) fn of(request: &Request) -> Option<Self> {
+        let path = request.path.trim_end_matches('/');
+        let ends = |end: &str| request.method == "POST" && path.ends_with(end);
+        if ends("/chat/completions") {
+            Some(Self::Chat)
+        } else if ends("/responses") {
+            Some(Self::Responses)
+        } else if ends("/messages") {
+            Some(Self::Messages)
+        } else if ends(":generateContent") || ends(":streamGenerateContent") {
+            Some(Self::Gemini { streams: ends(":streamGenerateContent") })
+        } else {
+            None
+        }
+    }
+}
+
+/// One thing in a conversation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Entry {
+    /// Text with the user's role.
+    User(String),
+    /// What a tool gave.
+    Tool(String),
+}
+
+/// A tool that the agent offers.
+#[derive(Debug, Clone)]
+pub(crate) struct Tool {
+    pub(crate) name: String,
+    /// The JSON schema of its arguments.
+    pub(crate) schema: Value,
+}
+
+/// A request for an answer.
+#[derive(Debug, Default)]
+pub(crate) struct Conversation {
+    pub(crate) entries: Vec<Entry>,
+    pub(crate) tools: Vec<Tool>,
+    /// The answer must be JSON of this schema.
+    pub(crate) schema: Option<Value>,
+    pub(crate) streams: bool,
+}
+
+/// A directive and its argument.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Directive<'a> {
+    pub(crate) verb: &'a str,
+    pub(crate) argument: &'a str,
+}
+
+impl Conversation {
+    pub(crate) fn read(api: &Api, body: &Value) -> Self {
+        let mut conversation = Self { streams: body["stream"].as_bool().unwrap_or(false), ..Self::default() };
+        match api {
+            Api::Chat => conversation.chat(body),
+            Api::Responses => conversation.responses(body),
+            Api::Messages => conversation.messages(body),
+            Api::Gemini { streams } => {
+                conversation.streams = *streams;
+                conversation.gemini(body);
+            }
+        }
+        conversation
+    }
+
+    fn chat(&mut self, body: &Value) {
+        for tool in items(&body["tools"]) {
+            self.offer(&tool["function"], "parameters");
+        }
+        let format = &body["response_format"];
+        if format["type"] != "text" && !format.is_null() {
+            self.schema = Some(format["json_schema"]["schema"].clone());
+        }
+        for message in items(&body["messages"]) {
+            match message["role"].as_str() {
+                Some("user") => self.entries.push(Entry::User(text(&message["content"]))),
+                Some("tool") => self.entries.push(Entry::Tool(text(&message["content"]))),
+                _ => {}
+            }
+        }
+    }
+
+    fn responses(&mut self, body: &Value) {
+        for tool in items(&body["tools"]) {
+            self.offer(tool, "parameters");
+        }
+        let format = &body["text"]["format"];
+        if format["type"] == "json_schema" {
+            self.schema = Some(format["schema"].clone());
+        }
+        if body["input"].is_string() {
+            self.entries.push(Entry::User(text(&body["input"])));
+        }
+        for item in items(&body["input"]) {
+            match item["type"].as_str().unwrap_or("message") {
+                "message" if item["role"] == "user" => {
+                    self.entries.push(Entry::User(text(&item["content"])));
+                }
+                kind if kind.ends_with("_call_output") => {
+                    self.entries.push(Entry::Tool(text(&item["output"])));
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn messages(&mut self, body: &Value) {
+        for tool in items(&body["tools"]) {
+            self.offer(tool, "input_schema");
+        }
+        let format = [&body["output_format"], &body["output_config"]["format"]];
+        self.schema = format
+            .iter()
+            .find(|format| format["type"] == "json_schema")
+            .map(|format| format["schema"].clone());
+        for message in items(&body["messages"]).filter(|message| message["role"] == "user") {
+            if message["content"].is_string() {
+                self.entries.push(Entry::User(text(&message["content"])));
+            }
+            for block in items(&message["content"]) {
+                match block["type"].as_str() {
+                    Some("text") => self.entries.push(Entry::User(text(&block["text"]))),
+                    Some("tool_result") => self.entries.push(Entry::Tool(text(&block["content"]))),
+                    _ => {}
+                }
+            }
+        }
+    }
+
+    fn gemini(&mut self, body: &Value) {
+        for function in items(&body["tools"]).flat_map(|tool| items(&tool["functionDeclarations"])) {
+            let schema = if function["parametersJsonSchema"].is_null() {
+                "parameters"
+            } else {
+                "parametersJsonSchema"
+            };
+            self.offer(function, schema);
+        }
+        let config = &body["generationConfig"];
+        if config["responseMimeType"].as_str().is_some_and(|kind| kind.contains("json")) {
+            let schemas = [&config["responseJsonSchema"], &config["responseSchema"]];
+            self.schema =
+                Some(schemas.into_iter().find(|schema| !schema.is_null()).cloned().unwrap_or_default());
+        }
+        for content in items(&body["contents"]).filter(|content| content["role"] != "model") {
+            for part in items(&content["parts"]) {
+                let result = &part["functionResponse"]["response"];
+                if !result.is_null() {
+                    self.entries.push(Entry::Tool(result.to_string()));
+                } else if part["text"].is_string() {
+                    self.entries.push(Entry::User(text(&part["text"])));
+                }
+            }
+        }
+    }
+
+    fn offer(&mut self, tool: &Value, schema: &str) {
+        if let Some(name) = tool["name"].as_str() {
+            self.tools.push(Tool { name: name.to_owned(), schema: tool[schema].clone() });
+        }
+    }
+
+    /// Every directive, with the place of its entry.
+    fn directives(&self) -> impl Iterator<Item = (usize, Directive<'_>)> {
+        self.entries.iter().enumerate().flat_map(|(at, entry)| {
+            let text = if let Entry::User(text) = entry { text.as_str() } else { "" };
+            directives(text).map(move |directive| (at, directive))
+        })
+    }
+
+    /// What is to be answered: the last directive that is more than a mark.
+    pub(crate) fn directive(&self) -> Option<Directive<'_>> {
+        self.directives().map(|(_, directive)| directive).rfind_not_mark()
+    }
+
+    /// What a tool gave since the last directive.
+    pub(crate) fn result(&self) -> Option<&str> {
+        let asked = self.directives().last().map_or(0, |(at, _)| at);
+        self.entries[asked..].iter().rev().find_map(|entry| match entry {
+            Entry::Tool(text) => Some(text.as_str()),
+            Entry::User(_) => None,
+        })
+    }
+
+    /// What the history held, as each answer says it at its end.
+    pub(crate) fn memory(&self) -> String {
+        let prompts = self.directives().filter(|(_, directive)| directive.verb != "mark").count();
+        let mut marks: Vec<&str> = Vec::new();
+        for (_, directive) in self.directives().filter(|(_, directive)| directive.verb == "mark") {
+            if !marks.contains(&directive.argument) {
+                marks.push(directive.argument);
+            }
+        }
+        format!("{{prompts: {prompts}; marks: {}}}", marks.join(", "))
+    }
+}
+
+/// The last one that is not a mark, or the last mark.
+trait Last<'a>: Iterator<Item = Directive<'a>> + Sized {
+    fn rfind_not_mark(self) -> Option<Directive<'a>> {
+        self.fold(None, |last, next| match last {
+            Some(_) if next.verb == "mark" => last,
+            _ => Some(next),
+        })
+    }
+}
+
+impl<'a, I: Iterator<Item = Directive<'a>>> Last<'a> for I {}
+
+/// The directives in a text.
+fn directives(text: &str) -> impl Iterator<Item = Directive<'_>> {
+    text.split("[[").skip(1).filter_map(|rest| {
+        let inner = rest.split_once("]]")?.0.trim();
+        let (verb, argument) = inner.split_once(' ').unwrap_or((inner, ""));
+        Some(Directive { verb, argument: argument.trim() })
+    })
+}
+
+fn items(value: &Value) -> impl Iterator<Item = &Value> {
+    value.as_array().into_iter().flatten()
+}
+
+/// The text in a content: itself, or that of its blocks.
+fn text(content: &Value) -> String {
+    match content {
+        Value::String(text) => text.clone(),
+        Value::Array(blocks) => {
+            let texts =
+                blocks.iter().map(|block| if block.is_string() { text(block) } else { text(&block["text"]) });
+            texts.collect::<Vec<_>>().join("\n")
+        }
+        _ => String::new(),
+    }
+}
