@@ -15,3 +15,7 @@ pub mod api;
 pub mod env;
 
 pub mod terminal;
+
+pub mod model;
+
+pub mod agents;

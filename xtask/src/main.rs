@@ -1,5 +1,6 @@
-//! Development commands: `cargo xtask check`, `bench`, `demo`, `soak`, `gen`.
+//! Development commands: `cargo xtask check`, `agents`, `bench`, `demo`, `soak`, `gen`.
 
+mod agents;
 mod bench;
 mod check;
 mod demo;
@@ -24,6 +25,8 @@ struct Xtask {
 enum Command {
     /// Run every check and every test; report all that failed.
     Check,
+    /// Install the agents that the tests drive, at their pinned versions.
+    Agents,
     /// Measure what skep costs, as figures and ratios of one run.
     Bench(bench::Bench),
     /// Show something to a person.
@@ -41,6 +44,7 @@ enum Command {
 fn main() -> ExitCode {
     let result = match Xtask::parse().command {
         Command::Check => check::run(),
+        Command::Agents => agents::install(),
         Command::Bench(bench) => bench.run(),
         Command::Demo { what } => what.run(),
         Command::Soak(soak) => soak.run(),

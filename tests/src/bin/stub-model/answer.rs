@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use crate::conversation::{Conversation, Directive, Tool};
 
 /// Words of a slow answer; numbered, because agents take repeated text for a loop.
-const SLOW: u32 = 40;
+const SLOW: u32 = 200;
 
 /// How much of a tool's result is repeated.
 const RESULT: usize = 400;

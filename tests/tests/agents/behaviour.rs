@@ -1,0 +1,132 @@
+//! What every agent must do through skep, one test for each agent and behaviour.
+
+use nix::sys::signal::Signal;
+use skep_tests::cmd::Output;
+use skep_tests::procs;
+
+use crate::recipes::{CLAUDE, CODEX, GEMINI, OPENCODE, QWEN, Recipe};
+use crate::world::World;
+
+/// A module of tests for each agent.
+macro_rules! agents {
+    ($($name:ident: $recipe:expr;)*) => {$(
+        mod $name {
+            use super::*;
+
+            #[test]
+            fn answers_remembers_and_is_gone_when_closed() {
+                super::answers_remembers_and_is_gone_when_closed($recipe);
+            }
+
+            #[test]
+            fn asks_before_its_tool_runs_and_obeys() {
+                super::asks_before_its_tool_runs_and_obeys($recipe);
+            }
+
+            #[test]
+            fn is_cancelled_in_mid_turn_and_goes_on() {
+                super::is_cancelled_in_mid_turn_and_goes_on($recipe);
+            }
+
+            #[test]
+            fn resumes_with_its_memory_after_sigkill_in_mid_turn() {
+                super::resumes_with_its_memory_after_sigkill_in_mid_turn($recipe);
+            }
+        }
+    )*};
+}
+
+agents! {
+    qwen: QWEN;
+    gemini: GEMINI;
+    opencode: OPENCODE;
+    claude: CLAUDE;
+    codex: CODEX;
+}
+
+/// Asserts that a turn was completed with `text` in its answer.
+#[track_caller]
+fn completed(world: &World, output: &Output, text: &str) {
+    assert!(output.code() == 0 && output.stdout.contains(text), "no {text:?}: {output}\n{}", world.story());
+}
+
+fn answers_remembers_and_is_gone_when_closed(recipe: Recipe) {
+    let world = World::new(recipe);
+    completed(
+        &world,
+        &world.run("[[mark kiwi]] [[say good morning]]"),
+        "good morning {prompts: 1; marks: kiwi}",
+    );
+    completed(
+        &world,
+        &world.run("[[mark fig]] [[say good night]]"),
+        "good night {prompts: 2; marks: kiwi, fig}",
+    );
+    assert!(!world.served_by().is_empty(), "the agent stays for the next prompt");
+    let _closed = world.skep(["close", "s"]).run().ok();
+    let left = world.served_by();
+    assert!(left.is_empty(), "left behind: {left:#?}");
+}
+
+fn asks_before_its_tool_runs_and_obeys(recipe: Recipe) {
+    let world = World::new(recipe);
+    let file = |name: &str| world.env.work().join(name).exists();
+    let asked = world.ask("echo by-the-tool > allowed.txt; cat allowed.txt");
+    assert!(asked.to_string().contains("allowed.txt"), "a person sees what it is about: {asked}");
+    assert!(!file("allowed.txt"), "it waits for the answer");
+    let _allowed = world.skep(["allow"]).run().ok();
+    let _done = world.skep(["wait", "s"]).run().ok();
+    assert!(file("allowed.txt"), "{}", world.story());
+    let answer = world.skep(["logs", "s"]).run().ok();
+    assert!(answer.stdout.contains("the tool gave: "), "{answer}\n{}", world.story());
+
+    world.ask("echo by-the-tool > denied.txt");
+    let _denied = world.skep(["deny"]).run().ok();
+    let _ended = world.skep(["wait", "s"]).run();
+    assert!(!file("denied.txt"), "{}", world.story());
+    assert_eq!(world.last("permission_resolved")["resolution"], "denied");
+    completed(&world, &world.run("[[say and on]]"), "and on {prompts: 3; ");
+}
+
+fn is_cancelled_in_mid_turn_and_goes_on(recipe: Recipe) {
+    let world = World::new(recipe);
+    completed(&world, &world.run("[[mark kiwi]] [[say good morning]]"), "good morning");
+    let slow = world.begin("[[slow 100]]");
+    slow.wait_stdout("word-1");
+    let _cancelled = world.skep(["cancel", "s"]).run().ok();
+    let _ended = slow.finish().exits(130);
+    let ended = world.last("turn_ended");
+    assert_eq!(ended["outcome"], "cancelled", "{ended}");
+    let asked = world.ask("echo by-the-tool > cancelled.txt");
+    let _cancelled = world.skep(["cancel", "s"]).run().ok();
+    let _ended = world.skep(["wait", "s"]).run();
+    assert_eq!(world.last("turn_ended")["outcome"], "cancelled", "while it asked {asked}");
+    assert!(!world.env.work().join("cancelled.txt").exists());
+    completed(&world, &world.run("[[say and on]]"), "marks: kiwi}");
+}
+
+fn resumes_with_its_memory_after_sigkill_in_mid_turn(recipe: Recipe) {
+    let world = World::new(recipe);
+    completed(&world, &world.run("[[mark kiwi]] [[say good morning]]"), "good morning");
+    // Agents refuse a bare `sleep`, and allow by themselves what only reads.
+    world.ask("touch begun && tail -F no-such-file");
+    let _allowed = world.skep(["allow"]).run().ok();
+    let tool =
+        || world.served_by().into_iter().any(|trace| trace.command.starts_with("tail -F no-such-file"));
+    world.wait("the tool to run", || tool().then_some(()));
+    let agent = world.agent();
+    procs::signal(agent, Signal::SIGKILL);
+    let _ended = world.skep(["wait", "s"]).run().exits(1);
+    let ended = world.last("turn_ended");
+    assert_eq!(
+        (&ended["outcome"], &ended["cause"]),
+        (&"interrupted".into(), &"agent_crashed".into()),
+        "{ended}"
+    );
+    let left = world.served_by();
+    assert!(left.is_empty(), "its tool died with it: {left:#?}");
+    world.let_a_minute_begin();
+    completed(&world, &world.run("[[mark fig]] [[say good night]]"), "marks: kiwi, fig}");
+    let context = world.last("agent_started")["context"].clone();
+    assert!(context == "resumed" || context == "loaded", "{context}");
+}

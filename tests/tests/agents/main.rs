@@ -1,0 +1,11 @@
+//! Agents that others wrote, as their users have them: npm packages at fixed versions, with their own configuration
+//! files, in a network that has nothing but a scripted model. Each must do the same through skep.
+
+#[cfg(test)]
+mod recipes;
+
+#[cfg(test)]
+mod world;
+
+#[cfg(test)]
+mod behaviour;

@@ -1,0 +1,165 @@
+//! The agents: how a user would configure each for a model of their own.
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+/// One agent.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Recipe {
+    /// Its name in the configuration.
+    pub(crate) name: &'static str,
+    /// Its program and arguments.
+    pub(crate) command: &'static [&'static str],
+    /// Variables that it needs; `URL` stands for the model's address, `HOME` for the home directory.
+    pub(crate) env: &'static [(&'static str, &'static str)],
+    /// Writes its configuration files into the home directory.
+    pub(crate) configure: fn(&Path, &str),
+    /// The model's directive for a tool call that this agent asks permission for.
+    pub(crate) run: &'static str,
+    /// It loses a session that is loaded in the minute of the clock in which it was made.
+    pub(crate) loses_young_sessions: bool,
+}
+
+pub(crate) const QWEN: Recipe = Recipe {
+    name: "qwen",
+    command: &["qwen", "--acp"],
+    env: &[("OPENAI_API_KEY", "none"), ("OPENAI_BASE_URL", "URL/v1"), ("OPENAI_MODEL", "stub-model")],
+    configure: |home, _| {
+        let settings = json!({
+            "security": {"auth": {"selectedType": "openai"}},
+            "general": {"enableAutoUpdate": false},
+            "privacy": {"usageStatisticsEnabled": false},
+            "telemetry": {"enabled": false},
+            // Its own default lets a model approve.
+            "tools": {"approvalMode": "default"},
+        });
+        write(&home.join(".qwen/settings.json"), &settings);
+    },
+    run: "run",
+    loses_young_sessions: false,
+};
+
+pub(crate) const GEMINI: Recipe = Recipe {
+    name: "gemini",
+    command: &["gemini", "--acp"],
+    env: &[
+        ("GEMINI_API_KEY", "none"),
+        ("GOOGLE_GEMINI_BASE_URL", "URL"),
+        ("GEMINI_MODEL", "gemini-2.5-flash"),
+        ("GEMINI_CLI_TRUST_WORKSPACE", "true"),
+    ],
+    configure: |home, _| {
+        let settings = json!({
+            "security": {"auth": {"selectedType": "gemini-api-key"}},
+            "general": {"enableAutoUpdate": false, "enableAutoUpdateNotification": false},
+            "privacy": {"usageStatisticsEnabled": false},
+            "telemetry": {"enabled": false},
+        });
+        write(&home.join(".gemini/settings.json"), &settings);
+    },
+    run: "run",
+    loses_young_sessions: true,
+};
+
+pub(crate) const OPENCODE: Recipe = Recipe {
+    name: "opencode",
+    command: &["opencode", "acp"],
+    env: &[
+        ("OPENCODE_DISABLE_AUTOUPDATE", "1"),
+        ("OPENCODE_DISABLE_MODELS_FETCH", "1"),
+        ("OPENCODE_DISABLE_LSP_DOWNLOAD", "1"),
+        ("OPENCODE_DISABLE_DEFAULT_PLUGINS", "1"),
+    ],
+    configure: |home, url| {
+        let model = json!({"name": "Stub", "tool_call": true, "limit": {"context": 100_000, "output": 8000}});
+        let settings = json!({
+            "provider": {"stub": {
+                "npm": "@ai-sdk/openai-compatible",
+                "name": "Stub",
+                "options": {"baseURL": format!("{url}/v1"), "apiKey": "none"},
+                "models": {"stub-model": model},
+            }},
+            "model": "stub/stub-model",
+            "small_model": "stub/stub-model",
+            "autoupdate": false,
+            "share": "disabled",
+            "permission": {"bash": "ask", "edit": "ask"},
+        });
+        write(&home.join(".config/opencode/opencode.json"), &settings);
+    },
+    run: "run",
+    loses_young_sessions: false,
+};
+
+pub(crate) const CLAUDE: Recipe = Recipe {
+    name: "claude",
+    command: &["claude-agent-acp"],
+    env: &[
+        ("ANTHROPIC_BASE_URL", "URL"),
+        ("ANTHROPIC_API_KEY", "sk-ant-none"),
+        ("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1"),
+        ("DISABLE_AUTOUPDATER", "1"),
+    ],
+    configure: |home, _| {
+        let keys = json!({"approved": ["sk-ant-none"], "rejected": []});
+        let settings = json!({"hasCompletedOnboarding": true, "customApiKeyResponses": keys});
+        write(&home.join(".claude.json"), &settings);
+    },
+    run: "run",
+    loses_young_sessions: false,
+};
+
+pub(crate) const CODEX: Recipe = Recipe {
+    name: "codex",
+    command: &["codex-acp"],
+    env: &[
+        ("STUB_KEY", "none"),
+        ("OPENAI_API_KEY", "none"),
+        ("CODEX_API_KEY", "none"),
+        ("MODEL_PROVIDER", "stub"),
+        ("NO_BROWSER", "1"),
+        // Its own default lets a model approve.
+        ("INITIAL_AGENT_MODE", "workspace-write"),
+    ],
+    configure: |home, url| {
+        let settings = format!(
+            "model = \"stub-model\"\nmodel_provider = \"stub\"\ncheck_for_update_on_startup = false\n\
+             approval_policy = \"on-request\"\nsandbox_mode = \"workspace-write\"\n\
+             [model_providers.stub]\nname = \"Stub\"\nbase_url = \"{url}/v1\"\nwire_api = \"responses\"\n\
+             env_key = \"STUB_KEY\"\nrequest_max_retries = 0\nstream_max_retries = 0\n\
+             [analytics]\nenabled = false\n[otel]\nexporter = \"none\"\n"
+        );
+        write_text(&home.join(".codex/config.toml"), &settings);
+    },
+    // It asks only where a command is to leave its sandbox.
+    run: "escape",
+    loses_young_sessions: false,
+};
+
+impl Recipe {
+    /// Its table in the configuration.
+    pub(crate) fn table(&self, programs: &Path, url: &str) -> String {
+        let program = Value::from(programs.join(self.command[0]).to_str().expect("a path in UTF-8"));
+        let words = self.command[1..].iter().map(|word| Value::from(*word));
+        let command = std::iter::once(program).chain(words).collect::<Vec<_>>();
+        let path = format!("{}:/usr/local/bin:/usr/bin:/bin", programs.display());
+        let variables = self.env.iter().map(|(name, value)| (*name, value.replace("URL", url)));
+        let variables: Vec<String> = variables
+            .chain([("PATH", path), ("NO_UPDATE_NOTIFIER", "1".to_owned()), ("DO_NOT_TRACK", "1".to_owned())])
+            .map(|(name, value)| format!("{name} = {}", Value::from(value)))
+            .collect();
+        let env = variables.join(", ");
+        format!("[agents.{}]\ncommand = {}\nenv = {{ {env} }}\n", self.name, Value::from(command))
+    }
+}
+
+fn write(path: &Path, content: &Value) {
+    write_text(path, &content.to_string());
+}
+
+fn write_text(path: &Path, content: &str) {
+    fs::create_dir_all(path.parent().expect("a file lies in a directory")).expect("a directory");
+    fs::write(path, content).expect("the agent's configuration is written");
+}

@@ -1,0 +1,110 @@
+//! One agent's world: a home, a daemon in a network of its own, the model, and one session.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde_json::Value;
+use skep_tests::agents;
+use skep_tests::cmd::{Cmd, Output, Running};
+use skep_tests::env::{TestEnv, number};
+use skep_tests::model::Model;
+use skep_tests::procs::{self, Trace};
+use skep_tests::wait::wait_up_to;
+
+use crate::recipes::Recipe;
+
+/// How long anything may take that an agent does: it may be a cold start on a busy machine.
+const LIMIT: Duration = Duration::from_secs(100);
+
+/// An agent, ready for prompts in the session `s`.
+#[derive(Debug)]
+pub(crate) struct World {
+    // Dropped in this order: the model outlives the daemon and its agents.
+    pub(crate) env: TestEnv,
+    pub(crate) recipe: Recipe,
+    model: Model,
+}
+
+impl World {
+    pub(crate) fn new(recipe: Recipe) -> Self {
+        let model = Model::start();
+        let table = recipe.table(&agents::programs(), &model.url());
+        let settings = format!("[session]\nagent_start_timeout = \"{} s\"\n", LIMIT.as_secs());
+        let env = TestEnv::with_config(&format!("{settings}{table}"));
+        (recipe.configure)(&env.home(), &model.url());
+        let _started = model.enclose(env.skep(["daemon", "start"])).run().ok();
+        Self { env, recipe, model }
+    }
+
+    /// `skep` in the agent's network.
+    pub(crate) fn skep<'a>(&self, args: impl IntoIterator<Item = &'a str>) -> Cmd {
+        self.model.enclose(self.env.skep(args)).limit(LIMIT)
+    }
+
+    /// A prompt that is watched to its end.
+    pub(crate) fn run(&self, script: &str) -> Output {
+        self.begin(script).finish()
+    }
+
+    /// A prompt that is watched beside the test.
+    pub(crate) fn begin(&self, script: &str) -> Running {
+        self.skep(["run", "--agent", self.recipe.name, "--name", "s", script]).start()
+    }
+
+    /// A prompt that calls the agent's shell tool; returns once the agent asks.
+    pub(crate) fn ask(&self, command: &str) -> Value {
+        let script = format!("[[{} {command}]]", self.recipe.run);
+        let _begun = self.skep(["bg", "--agent", self.recipe.name, "--name", "s", &script]).run().ok();
+        let asked = self.skep(["wait", "s", "--timeout", "80s"]).run();
+        if asked.code() != 6 {
+            panic!("the agent did not ask: {asked}\n{}", self.story());
+        }
+        self.session()["waiting"][0].clone()
+    }
+
+    pub(crate) fn session(&self) -> Value {
+        self.env.api().get("/sessions/s").is(200).json()
+    }
+
+    /// The agent's process, once it runs.
+    pub(crate) fn agent(&self) -> u32 {
+        number(&self.wait("the agent's process", || {
+            Some(self.session()["agent_process"]["process"]["pid"].clone()).filter(|pid| !pid.is_null())
+        }))
+    }
+
+    /// Waits for the clock's next minute, if the agent would lose its session before that.
+    pub(crate) fn let_a_minute_begin(&self) {
+        let minute = || SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs() / 60;
+        let made = minute();
+        if self.recipe.loses_young_sessions {
+            self.wait("the next minute", || (minute() > made).then_some(()));
+        }
+    }
+
+    pub(crate) fn wait<T>(&self, what: &str, condition: impl FnMut() -> Option<T>) -> T {
+        wait_up_to(LIMIT, what, condition)
+    }
+
+    /// The data of the last event of a kind.
+    pub(crate) fn last(&self, kind: &str) -> Value {
+        let found = self.env.events("s").into_iter().rfind(|event| event["kind"] == kind);
+        found.unwrap_or_else(|| panic!("no `{kind}`\n{}", self.story()))["data"].take()
+    }
+
+    /// The processes that serve the session, tools and all.
+    pub(crate) fn served_by(&self) -> Vec<Trace> {
+        let mark = format!("SKEP_SESSION={}", self.session()["id"].as_str().expect("a session has an id"));
+        let mut traces = procs::carrying(mark.as_ref());
+        traces.retain(|trace| trace.found == "environment");
+        traces
+    }
+
+    /// What happened, for a test that failed: the journal without its longest lines, and the model's requests.
+    pub(crate) fn story(&self) -> String {
+        let events = self.env.events("s").into_iter().map(|event| {
+            let line = event.to_string();
+            line.chars().take(1000).collect::<String>()
+        });
+        format!("{}\n--- model ---\n{}", events.collect::<Vec<_>>().join("\n"), self.model.requests())
+    }
+}
