@@ -29,6 +29,11 @@ macro_rules! agents {
             }
 
             #[test]
+            fn fails_when_its_model_does_and_goes_on() {
+                super::fails_when_its_model_does_and_goes_on($recipe);
+            }
+
+            #[test]
             fn resumes_with_its_memory_after_sigkill_in_mid_turn() {
                 super::resumes_with_its_memory_after_sigkill_in_mid_turn($recipe);
             }
@@ -103,6 +108,16 @@ fn is_cancelled_in_mid_turn_and_goes_on(recipe: Recipe) {
     assert_eq!(world.last("turn_ended")["outcome"], "cancelled", "while it asked {asked}");
     assert!(!world.env.work().join("cancelled.txt").exists());
     completed(&world, &world.run("[[say and on]]"), "marks: kiwi}");
+}
+
+fn fails_when_its_model_does_and_goes_on(recipe: Recipe) {
+    let world = World::new(recipe);
+    let output = world.run("[[fail 400]]");
+    let ended = world.last("turn_ended");
+    let told = output.code() == 1 && ended["outcome"] == "failed";
+    let shown = recipe.hides_errors && output.stdout.contains("the script says so");
+    assert!(told || shown, "{ended} {output}\n{}", world.story());
+    completed(&world, &world.run("[[say and on]]"), "and on");
 }
 
 fn resumes_with_its_memory_after_sigkill_in_mid_turn(recipe: Recipe) {

@@ -20,6 +20,8 @@ pub(crate) struct Recipe {
     pub(crate) run: &'static str,
     /// It loses a session that is loaded in the minute of the clock in which it was made.
     pub(crate) loses_young_sessions: bool,
+    /// It answers a prompt as if all were well when its model fails, with the error as its text.
+    pub(crate) hides_errors: bool,
 }
 
 pub(crate) const QWEN: Recipe = Recipe {
@@ -39,6 +41,7 @@ pub(crate) const QWEN: Recipe = Recipe {
     },
     run: "run",
     loses_young_sessions: false,
+    hides_errors: false,
 };
 
 pub(crate) const GEMINI: Recipe = Recipe {
@@ -61,6 +64,7 @@ pub(crate) const GEMINI: Recipe = Recipe {
     },
     run: "run",
     loses_young_sessions: true,
+    hides_errors: false,
 };
 
 pub(crate) const OPENCODE: Recipe = Recipe {
@@ -91,6 +95,7 @@ pub(crate) const OPENCODE: Recipe = Recipe {
     },
     run: "run",
     loses_young_sessions: false,
+    hides_errors: false,
 };
 
 pub(crate) const CLAUDE: Recipe = Recipe {
@@ -109,6 +114,7 @@ pub(crate) const CLAUDE: Recipe = Recipe {
     },
     run: "run",
     loses_young_sessions: false,
+    hides_errors: false,
 };
 
 pub(crate) const CODEX: Recipe = Recipe {
@@ -136,6 +142,7 @@ pub(crate) const CODEX: Recipe = Recipe {
     // It asks only where a command is to leave its sandbox.
     run: "escape",
     loses_young_sessions: false,
+    hides_errors: true,
 };
 
 impl Recipe {

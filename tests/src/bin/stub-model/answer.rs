@@ -19,8 +19,10 @@ pub(crate) enum Answer {
     Text { pieces: Vec<String>, pause: Duration },
     /// A call of a tool.
     Call { tool: String, arguments: Value },
-    /// A beginning, then nothing; or the connection's end.
-    Broken { hangs: bool },
+    /// The headers, then nothing.
+    Silent,
+    /// A beginning, then the connection's end.
+    Half,
     /// An HTTP status.
     Fail(u16),
 }
@@ -53,8 +55,8 @@ impl Answer {
                     pause: Duration::from_secs(argument.parse().unwrap_or(0)) / SLOW,
                 }
             }
-            "silent" => Self::Broken { hangs: true },
-            "half" => Self::Broken { hangs: false },
+            "silent" => Self::Silent,
+            "half" => Self::Half,
             "fail" => Self::Fail(argument.parse().unwrap_or(500)),
             _ => said("noted"),
         }

@@ -187,9 +187,9 @@ impl Conversation {
         })
     }
 
-    /// What is to be answered: the last directive that is more than a mark.
+    /// What is to be answered.
     pub(crate) fn directive(&self) -> Option<Directive<'_>> {
-        self.directives().map(|(_, directive)| directive).rfind_not_mark()
+        self.directives().last().map(|(_, directive)| directive)
     }
 
     /// What a tool gave since the last directive.
@@ -213,18 +213,6 @@ impl Conversation {
         format!("{{prompts: {prompts}; marks: {}}}", marks.join(", "))
     }
 }
-
-/// The last one that is not a mark, or the last mark.
-trait Last<'a>: Iterator<Item = Directive<'a>> + Sized {
-    fn rfind_not_mark(self) -> Option<Directive<'a>> {
-        self.fold(None, |last, next| match last {
-            Some(_) if next.verb == "mark" => last,
-            _ => Some(next),
-        })
-    }
-}
-
-impl<'a, I: Iterator<Item = Directive<'a>>> Last<'a> for I {}
 
 /// The directives in a text.
 fn directives(text: &str) -> impl Iterator<Item = Directive<'_>> {

@@ -14,12 +14,12 @@
 //! | directive | what the model does |
 //! |---|---|
 //! | `[[say TEXT]]` | says the text |
-//! | `[[mark WORD]]` | remembers nothing itself: every answer ends with the marks that the conversation holds |
+//! | `[[mark WORD]]` | nothing at once: every answer ends with the marks that the conversation holds |
 //! | `[[run COMMAND]]` | calls the agent's shell tool; once that is done, says what it gave |
 //! | `[[escape COMMAND]]` | the same, asking to leave the agent's own sandbox, where its tool knows that |
 //! | `[[slow SECONDS]]` | streams numbered words over that time |
 //! | `[[silent]]` | begins an answer and never goes on |
-//! | `[[half]]` | begins an answer and closes the connection |
+//! | `[[half]]` | begins an answer and breaks the connection |
 //! | `[[fail STATUS]]` | answers with that HTTP status |
 //!
 //! Each answer ends with `{prompts: N; marks: A, B}`: how many directives and which marks the request's history had.

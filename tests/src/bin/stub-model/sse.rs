@@ -49,13 +49,14 @@ impl Writer {
                 }
                 whole
             }
-            Answer::Broken { hangs } => {
+            Answer::Half => {
                 self.begin(None)?;
-                self.piece("a beginning ")?;
-                while *hangs {
-                    std::thread::park();
-                }
-                return Ok(());
+                return self.piece("a beginning ");
+            }
+            Answer::Silent => {
+                self.begin(None)?;
+                // Until whoever asked hangs up.
+                return std::io::copy(&mut self.stream, &mut std::io::sink()).map(drop);
             }
             Answer::Fail(_) => return Ok(()),
         };
