@@ -1,10 +1,12 @@
 //! What every agent must do through skep, one test for each agent and behaviour.
 
+use std::fs;
+
 use nix::sys::signal::Signal;
 use skep_tests::cmd::Output;
 use skep_tests::procs;
 
-use crate::recipes::{CLAUDE, CODEX, GEMINI, OPENCODE, QWEN, Recipe};
+use crate::recipes::{CLAUDE, CODEX, GEMINI, KEY, OPENCODE, QWEN, Recipe};
 use crate::world::World;
 
 /// A module of tests for each agent.
@@ -16,6 +18,11 @@ macro_rules! agents {
             #[test]
             fn answers_remembers_and_is_gone_when_closed() {
                 super::answers_remembers_and_is_gone_when_closed($recipe);
+            }
+
+            #[test]
+            fn keeps_its_key_to_itself() {
+                super::keeps_its_key_to_itself($recipe);
             }
 
             #[test]
@@ -73,6 +80,28 @@ fn answers_remembers_and_is_gone_when_closed(recipe: Recipe) {
     assert!(left.is_empty(), "left behind: {left:#?}");
 }
 
+fn keeps_its_key_to_itself(recipe: Recipe) {
+    let world = World::new(recipe);
+    completed(&world, &world.run("[[say good morning]]"), "good morning");
+    let has = |bytes: &[u8]| bytes.windows(KEY.len()).any(|window| window == KEY.as_bytes());
+    for trace in procs::carrying(world.env.root()) {
+        assert!(!trace.command.contains(KEY), "anybody sees {trace:?}");
+        let variables = procs::environment(trace.pid).unwrap_or_default();
+        let serves = variables.iter().any(|variable| variable.starts_with("SKEP_SESSION="));
+        assert!(serves || !variables.iter().any(|variable| variable.contains(KEY)), "no agent: {trace:?}");
+    }
+    let mut dirs = vec![world.env.state()];
+    while let Some(dir) = dirs.pop() {
+        for path in fs::read_dir(dir).unwrap().flatten().map(|entry| entry.path()) {
+            if path.is_dir() {
+                dirs.push(path);
+            } else if path != world.env.config_file() && path.is_file() {
+                assert!(!has(&fs::read(&path).unwrap()), "{} has the key", path.display());
+            }
+        }
+    }
+}
+
 fn asks_before_its_tool_runs_and_obeys(recipe: Recipe) {
     let world = World::new(recipe);
     let file = |name: &str| world.env.work().join(name).exists();
@@ -102,6 +131,10 @@ fn is_cancelled_in_mid_turn_and_goes_on(recipe: Recipe) {
     let _ended = slow.finish().exits(130);
     let ended = world.last("turn_ended");
     assert_eq!(ended["outcome"], "cancelled", "{ended}");
+    let silent = world.begin("[[silent]]");
+    world.wait("the model to be asked", || world.requests().contains("-> Silent").then_some(()));
+    let _cancelled = world.skep(["cancel", "s"]).run().ok();
+    let _ended = silent.finish().exits(130);
     let asked = world.ask("echo by-the-tool > cancelled.txt");
     let _cancelled = world.skep(["cancel", "s"]).run().ok();
     let _ended = world.skep(["wait", "s"]).run();

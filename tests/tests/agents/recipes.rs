@@ -5,6 +5,9 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
+/// The key of every agent's model: the agent gets it, and nobody else sees it.
+pub(crate) const KEY: &str = "sk-ant-secret-5f1c";
+
 /// One agent.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Recipe {
@@ -12,9 +15,9 @@ pub(crate) struct Recipe {
     pub(crate) name: &'static str,
     /// Its program and arguments.
     pub(crate) command: &'static [&'static str],
-    /// Variables that it needs; `URL` stands for the model's address, `HOME` for the home directory.
+    /// Variables that it needs; `URL` stands for the model's address.
     pub(crate) env: &'static [(&'static str, &'static str)],
-    /// Writes its configuration files into the home directory.
+    /// Writes its configuration files into the home directory, for the model at that address.
     pub(crate) configure: fn(&Path, &str),
     /// The model's directive for a tool call that this agent asks permission for.
     pub(crate) run: &'static str,
@@ -27,7 +30,7 @@ pub(crate) struct Recipe {
 pub(crate) const QWEN: Recipe = Recipe {
     name: "qwen",
     command: &["qwen", "--acp"],
-    env: &[("OPENAI_API_KEY", "none"), ("OPENAI_BASE_URL", "URL/v1"), ("OPENAI_MODEL", "stub-model")],
+    env: &[("OPENAI_API_KEY", KEY), ("OPENAI_BASE_URL", "URL/v1"), ("OPENAI_MODEL", "stub-model")],
     configure: |home, _| {
         let settings = json!({
             "security": {"auth": {"selectedType": "openai"}},
@@ -48,7 +51,7 @@ pub(crate) const GEMINI: Recipe = Recipe {
     name: "gemini",
     command: &["gemini", "--acp"],
     env: &[
-        ("GEMINI_API_KEY", "none"),
+        ("GEMINI_API_KEY", KEY),
         ("GOOGLE_GEMINI_BASE_URL", "URL"),
         ("GEMINI_MODEL", "gemini-2.5-flash"),
         ("GEMINI_CLI_TRUST_WORKSPACE", "true"),
@@ -103,12 +106,12 @@ pub(crate) const CLAUDE: Recipe = Recipe {
     command: &["claude-agent-acp"],
     env: &[
         ("ANTHROPIC_BASE_URL", "URL"),
-        ("ANTHROPIC_API_KEY", "sk-ant-none"),
+        ("ANTHROPIC_API_KEY", KEY),
         ("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1"),
         ("DISABLE_AUTOUPDATER", "1"),
     ],
     configure: |home, _| {
-        let keys = json!({"approved": ["sk-ant-none"], "rejected": []});
+        let keys = json!({"approved": [KEY], "rejected": []});
         let settings = json!({"hasCompletedOnboarding": true, "customApiKeyResponses": keys});
         write(&home.join(".claude.json"), &settings);
     },
@@ -121,9 +124,9 @@ pub(crate) const CODEX: Recipe = Recipe {
     name: "codex",
     command: &["codex-acp"],
     env: &[
-        ("STUB_KEY", "none"),
-        ("OPENAI_API_KEY", "none"),
-        ("CODEX_API_KEY", "none"),
+        ("STUB_KEY", KEY),
+        ("OPENAI_API_KEY", KEY),
+        ("CODEX_API_KEY", KEY),
         ("MODEL_PROVIDER", "stub"),
         ("NO_BROWSER", "1"),
         // Its own default lets a model approve.

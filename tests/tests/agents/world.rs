@@ -61,6 +61,11 @@ impl World {
         self.session()["waiting"][0].clone()
     }
 
+    /// What the model was asked so far.
+    pub(crate) fn requests(&self) -> String {
+        self.model.requests()
+    }
+
     pub(crate) fn session(&self) -> Value {
         self.env.api().get("/sessions/s").is(200).json()
     }

@@ -239,3 +239,44 @@ fn text(content: &Value) -> String {
         _ => String::new(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn every_api_tells_the_same_conversation() {
+        let (marked, run) = ("[[mark kiwi]] [[say hello]]", "context\n[[run ls]]");
+        let chat = json!({"messages": [
+            {"role": "user", "content": marked}, {"role": "assistant", "content": "[[fail 500]]"},
+            {"role": "user", "content": [{"type": "text", "text": run}]}, {"role": "tool", "content": "files"},
+        ]});
+        let responses = json!({"input": [
+            {"role": "user", "content": [{"type": "input_text", "text": marked}]},
+            {"type": "message", "role": "user", "content": run},
+            {"type": "function_call_output", "output": "files"},
+        ]});
+        let messages = json!({"messages": [
+            {"role": "user", "content": marked}, {"role": "user", "content": [{"type": "text", "text": run}]},
+            {"role": "user", "content": [{"type": "tool_result", "content": [{"type": "text", "text": "files"}]}]},
+        ]});
+        let gemini = json!({"contents": [
+            {"role": "user", "parts": [{"text": marked}]}, {"role": "user", "parts": [{"text": run}]},
+            {"role": "user", "parts": [{"functionResponse": {"response": "files"}}]},
+        ]});
+        for (api, body) in [
+            (Api::Chat, chat),
+            (Api::Responses, responses),
+            (Api::Messages, messages),
+            (Api::Gemini { streams: true }, gemini),
+        ] {
+            let conversation = Conversation::read(&api, &body);
+            let directive = Some(Directive { verb: "run", argument: "ls" });
+            assert_eq!(conversation.directive(), directive, "{api:?}");
+            assert!(conversation.result().is_some_and(|result| result.contains("files")), "{api:?}");
+            assert_eq!(conversation.memory(), "{prompts: 2; marks: kiwi}", "{api:?}");
+        }
+    }
+}
