@@ -1,5 +1,5 @@
-//! Installing the agents that the tests drive: npm packages at pinned versions, into the user's cache, once for each
-//! lock file. What is in place is whole; what an interrupted installation left is in nobody's way.
+//! The tests with agents that others wrote: npm packages at pinned versions, installed into the user's cache once for
+//! each lock file. What is in place is whole; what an interrupted installation left is in nobody's way.
 
 use std::fs;
 use std::path::Path;
@@ -7,10 +7,25 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 use skep_tests::agents::{PINNED, cache_dir, pinned_dir};
 
-use crate::run::{run, say, tool};
+use crate::run::{cargo, run, say, tool};
 
-/// Installs the agents if they are not there.
-pub(crate) fn install() -> Result<()> {
+/// Installs the agents if they are not there, and runs their tests.
+pub(crate) fn test() -> Result<()> {
+    install()?;
+    run(cargo().args(["build", "--workspace", "--bins"]))?;
+    run(cargo().args([
+        "nextest",
+        "run",
+        "--profile",
+        "agents",
+        "--package",
+        "skep-tests",
+        "--test",
+        "agents",
+    ]))
+}
+
+fn install() -> Result<()> {
     let dir = cache_dir();
     if dir.is_dir() {
         return Ok(());

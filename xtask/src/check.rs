@@ -3,7 +3,6 @@
 
 use anyhow::{Result, bail};
 
-use crate::agents;
 use crate::run::{cargo, output, run as run_tool, say, tool};
 use crate::tools;
 
@@ -11,7 +10,6 @@ use crate::tools;
 pub(crate) fn run() -> Result<()> {
     let mut report = Report::default();
     report.take("tools", tools::install());
-    report.take("agents", agents::install());
     report.take("format", run_tool(cargo().args(["fmt", "--all", "--check"])));
     let clippy = ["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"];
     report.take("clippy", run_tool(cargo().args(clippy)));

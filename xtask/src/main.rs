@@ -25,7 +25,7 @@ struct Xtask {
 enum Command {
     /// Run every check and every test; report all that failed.
     Check,
-    /// Install the agents that the tests drive, at their pinned versions.
+    /// Install real agents from npm, at their pinned versions, and test skep with them.
     Agents,
     /// Measure what skep costs, as figures and ratios of one run.
     Bench(bench::Bench),
@@ -44,7 +44,7 @@ enum Command {
 fn main() -> ExitCode {
     let result = match Xtask::parse().command {
         Command::Check => check::run(),
-        Command::Agents => agents::install(),
+        Command::Agents => agents::test(),
         Command::Bench(bench) => bench.run(),
         Command::Demo { what } => what.run(),
         Command::Soak(soak) => soak.run(),
