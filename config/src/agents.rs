@@ -51,7 +51,8 @@ pub struct AgentPreset {
     pub keys: Vec<String>,
     /// Whether each session has a home directory of its own, which hides the user's logins from it.
     pub private_home: bool,
-    /// The id of the ACP method by which it is signed in at each start; without it, it finds the user's own login.
+    /// The id of the ACP method by which it is signed in at each start, where it offers any. Without it, it finds the
+    /// user's own login, and if it asks for one all the same, its only method by a key is used.
     pub authenticate: Option<String>,
     /// How a session is brought back. Default by what it offers.
     pub resume: ResumeBy,
