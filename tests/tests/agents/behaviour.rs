@@ -164,12 +164,13 @@ fn resumes_with_its_memory_after_sigkill_in_mid_turn(recipe: Recipe) {
     world.wait("the tool to run", || tool().then_some(()));
     let agent = world.agent();
     procs::signal(agent, Signal::SIGKILL);
-    let _ended = world.skep(["wait", "s"]).run().exits(1);
+    let waited = world.skep(["wait", "s"]).run();
     let ended = world.last("turn_ended");
     assert_eq!(
-        (&ended["outcome"], &ended["cause"]),
-        (&"interrupted".into(), &"agent_crashed".into()),
-        "{ended}"
+        (waited.code(), &ended["outcome"], &ended["cause"]),
+        (1, &"interrupted".into(), &"agent_crashed".into()),
+        "{ended}\n{}",
+        world.story(),
     );
     let left = world.served_by();
     assert!(left.is_empty(), "its tool died with it: {left:#?}");
