@@ -53,8 +53,9 @@ pub fn detach() -> io::Result<Readiness> {
 ///
 /// When this process leads a group: it must not have been started with `new_group`.
 pub fn new_session() -> io::Result<()> {
-    if rustix::process::getsid(None)? != rustix::process::getpid() {
-        rustix::process::setsid()?;
+    // Not through rustix's type: its id is non-zero by type, and a session led from outside our pid namespace has 0.
+    if nix::unistd::getsid(None)? != nix::unistd::getpid() {
+        nix::unistd::setsid()?;
     }
     Ok(())
 }

@@ -13,8 +13,9 @@ use std::os::unix::ffi::OsStringExt as _;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::Mode;
-use rustix::process::{getpid, getsid, setsid, umask};
+use rustix::process::umask;
 
+use crate::daemonize::new_session;
 use crate::descriptors;
 use crate::signal;
 
@@ -46,9 +47,7 @@ fn try_exec(argv: impl IntoIterator<Item = OsString>) -> io::Result<Infallible> 
         .first()
         .filter(|program| !program.is_empty())
         .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "no program was given"))?;
-    if getsid(None)? != getpid() {
-        setsid()?;
-    }
+    new_session()?;
     umask(Mode::RWXG | Mode::RWXO);
     signal::reset_ignored()?;
     // SAFETY: this process is about to become another program and uses only the standard descriptors until then.

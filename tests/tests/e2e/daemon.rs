@@ -201,6 +201,20 @@ fn g23_it_works_as_pid_1_in_a_container_and_reaps_what_is_left_to_it() {
 }
 
 #[test]
+fn g23_it_works_where_session_and_group_are_led_from_outside_the_process_namespace() {
+    assert!(nix::unistd::geteuid().is_root(), "this test makes a process namespace: run it as root");
+    let env = TestEnv::new();
+    let script = "\"$0\" run 'echo from inside' && \"$0\" daemon stop && awk '{ print \"led by \" $6 }' /proc/self/stat";
+    let _ran = env
+        .skep(Vec::<&str>::new())
+        .wrapped(["unshare", "--pid", "--fork", "--mount-proc", "--kill-child", "--", "sh", "-c", script])
+        .run()
+        .ok()
+        .says("from inside")
+        .says("led by 0");
+}
+
+#[test]
 fn p21_the_daemon_is_detached_and_holds_only_what_it_declared() {
     let env = TestEnv::new();
     env.start_daemon();
