@@ -9,6 +9,7 @@ use skep_common::ids::{InvalidName, SessionName, WorkerId};
 use skep_common::session::PermissionMode;
 
 use crate::error::CliError;
+use crate::session_options::SessionOptionArgs;
 
 /// A session: its name, its id, or the beginning of either.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -116,6 +117,8 @@ pub(crate) struct NewSession {
     /// Run the agent in a sandbox (not supported yet).
     #[arg(long)]
     pub(crate) sandbox: bool,
+    #[command(flatten)]
+    pub(crate) options: SessionOptionArgs,
 }
 
 impl NewSession {

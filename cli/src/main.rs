@@ -27,6 +27,7 @@ mod prompt_input;
 mod question;
 mod register;
 mod render;
+mod session_options;
 mod settings;
 mod start;
 mod telemetry;

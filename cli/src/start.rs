@@ -40,6 +40,7 @@ pub(crate) fn request(new: &NewSession, text: &str, wanted: Wanted) -> Result<Ru
         permission_mode: new.mode(),
         kind: wanted.kind,
         ephemeral: wanted.ephemeral,
+        options: new.options.options()?,
         continue_open: new.name.is_some(),
         sandbox: false,
         spawn_mode: new.spawn_mode.map(|_| String::from("same-dir")),

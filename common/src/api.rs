@@ -9,7 +9,7 @@ use crate::ids::{AnswerId, PermissionId, Process, PromptId, SessionId, SessionNa
 use crate::protocol::Decision;
 use crate::session::{
     AgentProcess, Cause, Consent, ContentBlock, Head, PendingPermission, PermissionMode, SessionKind,
-    SessionState, TurnInfo, TurnSummary, WhenBusy,
+    SessionOptions, SessionState, TurnInfo, TurnSummary, WhenBusy,
 };
 
 /// The version of the API that this build serves; it is part of every path.
@@ -39,6 +39,9 @@ pub struct SessionInfo {
     /// Closes after its first turn.
     #[serde(default)]
     pub ephemeral: bool,
+    /// What it was given beyond that.
+    #[serde(default, skip_serializing_if = "SessionOptions::is_empty")]
+    pub options: SessionOptions,
     /// The worker that holds it, if one does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub worker: Option<WorkerId>,
@@ -110,7 +113,10 @@ pub struct CreateSession {
     /// Close it after its first turn.
     #[serde(default)]
     pub ephemeral: bool,
-    /// If the name is open, continue that session (a differing agent, directory or mode: `session_conflict`).
+    /// Whatever else it is given.
+    #[serde(default, skip_serializing_if = "SessionOptions::is_empty")]
+    pub options: SessionOptions,
+    /// If the name is open, continue that session (a differing agent, directory, mode or option: `session_conflict`).
     #[serde(default)]
     pub continue_open: bool,
     /// Not built yet: answered with `not_supported` when true.

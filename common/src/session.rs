@@ -1,9 +1,13 @@
 //! The words for a session and its turns, shared by journal, protocol and API.
 
+mod options;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{AnswerId, PermissionId, Process, PromptId, SessionId, SessionName, WorkerId};
+
+pub use options::SessionOptions;
 
 /// Where a session stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -193,6 +197,9 @@ pub struct SessionSpec {
     /// Close after the first turn (an unnamed `skep run` without `--keep`).
     #[serde(default)]
     pub ephemeral: bool,
+    /// Whatever else it was given.
+    #[serde(default, skip_serializing_if = "SessionOptions::is_empty")]
+    pub options: SessionOptions,
     /// When it was created.
     pub created_at: Timestamp,
 }

@@ -129,6 +129,7 @@ impl Entry {
             why: now.why.clone(),
             permission_mode: spec.permission_mode,
             ephemeral: spec.ephemeral,
+            options: spec.options.clone(),
             worker: self.place.worker().cloned(),
             agent_process: now.agent.clone(),
             agent_silent_since: now.agent_silent_since,

@@ -13,6 +13,7 @@ fn spec(name: Option<&str>, created: i64) -> SessionSpec {
         permission_mode: PermissionMode::Ask,
         kind: SessionKind::Daemon,
         ephemeral: false,
+        options: skep_common::session::SessionOptions::default(),
         created_at: Timestamp::from_second(created).unwrap(),
     }
 }

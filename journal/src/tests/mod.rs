@@ -55,6 +55,7 @@ impl Home {
             permission_mode: PermissionMode::Ask,
             kind: SessionKind::Bg,
             ephemeral: false,
+            options: skep_common::session::SessionOptions::default(),
             created_at: "2026-01-02T03:04:05Z".parse().unwrap(),
         }
     }

@@ -5,7 +5,8 @@ use skep_common::api::SessionInfo;
 use skep_common::code::{ApiError, Code};
 use skep_common::ids::{SessionId, SessionName};
 use skep_common::session::{
-    Cause, PermissionMode, SessionFile, SessionKind, SessionSnapshot, SessionSpec, SessionState,
+    Cause, PermissionMode, SessionFile, SessionKind, SessionOptions, SessionSnapshot, SessionSpec,
+    SessionState,
 };
 
 use super::core::{Act, Core, Effect, Intake, ReplyTo, Waiter, answer, shutting_down};
@@ -29,6 +30,8 @@ pub(crate) struct CheckedCreate {
     pub(crate) kind: SessionKind,
     /// Close it after its first turn.
     pub(crate) ephemeral: bool,
+    /// Whatever else it is given.
+    pub(crate) options: SessionOptions,
     /// If the name or id is open, continue that session.
     pub(crate) continue_open: bool,
 }
@@ -113,6 +116,9 @@ impl Core {
         } else if request.mode.conflicts_with(&spec.permission_mode) {
             let mode = serde_json::to_value(spec.permission_mode).ok();
             Some(("permission mode", mode.and_then(|m| m.as_str().map(str::to_owned)).unwrap_or_default()))
+        } else if let Some(option) = request.options.conflict_with(&spec.options) {
+            let has = serde_json::to_value(&spec.options).unwrap_or_default();
+            Some((option, has.get(option).map_or_else(|| String::from("the default"), ToString::to_string)))
         } else {
             None
         };
@@ -137,6 +143,7 @@ impl Core {
             permission_mode: request.mode.into_inner(),
             kind: request.kind,
             ephemeral: request.ephemeral,
+            options: request.options,
             created_at: now,
         };
         let snapshot = SessionSnapshot::blank(id, SessionState::Starting, now);

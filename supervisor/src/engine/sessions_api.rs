@@ -78,6 +78,7 @@ impl Engine {
             mode,
             kind: request.kind,
             ephemeral: request.ephemeral,
+            options: request.options,
             continue_open: request.continue_open,
         })
     }
@@ -291,6 +292,7 @@ impl Engine {
             permission_mode: None,
             kind: skep_common::session::SessionKind::Daemon,
             ephemeral: false,
+            options: skep_common::session::SessionOptions::default(),
             continue_open: true,
             sandbox: false,
             spawn_mode: None,

@@ -78,6 +78,7 @@ impl Bench {
             permission_mode: None,
             kind: SessionKind::Daemon,
             ephemeral: false,
+            options: skep_common::session::SessionOptions::default(),
             continue_open: false,
             sandbox: false,
             spawn_mode: None,

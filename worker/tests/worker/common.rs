@@ -351,6 +351,7 @@ pub(crate) fn spec(agent: &str, change: impl FnOnce(&mut SessionSpec)) -> Sessio
         permission_mode: PermissionMode::Ask,
         kind: SessionKind::Bg,
         ephemeral: false,
+        options: skep_common::session::SessionOptions::default(),
         created_at: "2026-01-02T03:04:05Z".parse().unwrap(),
     };
     change(&mut spec);

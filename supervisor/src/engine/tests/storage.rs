@@ -19,6 +19,7 @@ fn spec(id: SessionId, name: Option<&str>) -> SessionSpec {
         permission_mode: skep_common::session::PermissionMode::Ask,
         kind: SessionKind::Daemon,
         ephemeral: false,
+        options: skep_common::session::SessionOptions::default(),
         created_at: jiff::Timestamp::now(),
     }
 }

@@ -1,0 +1,47 @@
+//! What a session may be given beyond its agent, directory and mode: one place for every setting that has a default.
+//!
+//! The options are fixed at creation and kept in `session.json` with the rest of the spec. They carry no secret.
+
+use serde::{Deserialize, Serialize};
+
+use super::WhenBusy;
+
+/// A session's options; each may be left out.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SessionOptions {
+    /// What a prompt gets while a turn runs, where it does not say; the configured default where none is given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub when_busy: Option<WhenBusy>,
+}
+
+impl SessionOptions {
+    /// Whether nothing was given.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// The first option that is given here and differs from what an open session has; for a request to continue it.
+    #[must_use]
+    pub fn conflict_with(&self, has: &Self) -> Option<&'static str> {
+        differs(self.when_busy.as_ref(), has.when_busy.as_ref()).then_some("when_busy")
+    }
+}
+
+fn differs<T: PartialEq>(wanted: Option<&T>, has: Option<&T>) -> bool {
+    wanted.is_some() && wanted != has
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_an_option_that_is_given_can_conflict() {
+        let queue = SessionOptions { when_busy: Some(WhenBusy::Queue) };
+        assert_eq!(SessionOptions::default().conflict_with(&queue), None);
+        assert_eq!(queue.conflict_with(&queue), None);
+        assert_eq!(queue.conflict_with(&SessionOptions::default()), Some("when_busy"));
+    }
+}
