@@ -1,0 +1,66 @@
+//! `/daemon` and `/health`.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{Process, WorkerId};
+
+use super::sessions::SessionInfo;
+use super::workers::WorkerInfo;
+
+/// `GET /daemon`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DaemonStatus {
+    /// `running`, or `stopping`.
+    pub status: String,
+    /// The daemon's pid.
+    pub pid: u32,
+    /// Its process identity.
+    pub process: Process,
+    /// Where it listens: `unix:/path`.
+    pub endpoint: String,
+    /// When it started.
+    #[serde(rename = "startedAt")]
+    pub started_at: Timestamp,
+    /// Its skep version.
+    pub version: String,
+    /// The directory that it was started with (`--dir`).
+    pub cwd: String,
+    /// Its epoch.
+    pub epoch: u64,
+    /// The state directory.
+    pub state_dir: String,
+    /// The kinds of workers that it keeps.
+    pub worker_kinds: Vec<String>,
+    /// The way in which process trees are contained: `group+subreaper+mark` or `cgroup`.
+    pub containment: String,
+    /// Its workers.
+    pub workers: Vec<WorkerInfo>,
+    /// Its open sessions.
+    pub sessions: Vec<SessionInfo>,
+    /// Closed sessions that are kept.
+    pub closed_sessions: u64,
+    /// The configuration's problem, if the last reload was refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config_error: Option<String>,
+}
+
+/// `GET /health`, without a token: who serves here (Q4).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Health {
+    /// `ok`, or `stopping`.
+    pub status: String,
+    /// The daemon's process.
+    pub process: Process,
+    /// Its skep version.
+    pub version: String,
+}
+
+/// `POST /daemon/reload`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Reloaded {
+    /// Workers that were restarted because their settings changed.
+    pub restarted: Vec<WorkerId>,
+    /// Keys that only take effect at the next start.
+    pub needs_restart: Vec<String>,
+}

@@ -1,0 +1,156 @@
+//! `/sessions`: what a session looks like from outside, and what can be asked of it.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{PromptId, SessionId, SessionName, WorkerId};
+use crate::session::{
+    AgentProcess, Cause, Head, PendingPermission, PermissionMode, SessionKind, SessionOptions, SessionState,
+    TurnInfo, TurnSummary,
+};
+
+/// A session, as lists and single look-ups show it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SessionInfo {
+    /// The session.
+    pub id: SessionId,
+    /// Its name, if it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<SessionName>,
+    /// The agent's name.
+    pub agent: String,
+    /// Its directory.
+    pub cwd: String,
+    /// What started it.
+    pub kind: SessionKind,
+    /// Where it stands.
+    pub state: SessionState,
+    /// Why, where the state needs a reason.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+    /// What happens to permission requests.
+    pub permission_mode: PermissionMode,
+    /// Closes after its first turn.
+    #[serde(default)]
+    pub ephemeral: bool,
+    /// What it was given beyond that.
+    #[serde(default, skip_serializing_if = "SessionOptions::is_empty")]
+    pub options: SessionOptions,
+    /// The worker that holds it, if one does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub worker: Option<WorkerId>,
+    /// The agent process, while there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent_process: Option<AgentProcess>,
+    /// When the agent last gave a sign of life, once its turn has gone without one for some seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent_silent_since: Option<Timestamp>,
+    /// The turn that runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub turn: Option<TurnInfo>,
+    /// The last turn that ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_turn: Option<TurnSummary>,
+    /// Prompts that wait.
+    pub queued: Vec<PromptId>,
+    /// They wait for a person.
+    pub queue_held: bool,
+    /// Permission requests that wait.
+    pub waiting: Vec<PendingPermission>,
+    /// How far the journal is committed; `head.seq` is the newest cursor.
+    pub head: Head,
+    /// When it was created.
+    pub created_at: Timestamp,
+    /// When it last changed.
+    pub updated_at: Timestamp,
+}
+
+/// `GET /sessions`. With `Accept: text/event-stream` the same list comes first as event `snapshot`, then every
+/// changed session as event `session` (data: [`SessionInfo`]), removed ones as event `removed` (data: `{"id":…}`);
+/// not replayed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SessionList {
+    /// The sessions, newest change first.
+    pub sessions: Vec<SessionInfo>,
+}
+
+/// The query of `GET /sessions`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SessionQuery {
+    /// Closed sessions too.
+    #[serde(default)]
+    pub all: bool,
+}
+
+/// `POST /sessions`: 201 when created, 200 when `continue_open` found it open.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CreateSession {
+    /// The client's own id for it (invalid: 422; taken: 409). G14.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<SessionId>,
+    /// Its name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<SessionName>,
+    /// The agent; the configured default where none is given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent: Option<String>,
+    /// Its directory, absolute.
+    pub cwd: String,
+    /// What happens to permission requests; the configured default where none is given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub permission_mode: Option<PermissionMode>,
+    /// What starts it.
+    #[serde(default = "daemon_kind")]
+    pub kind: SessionKind,
+    /// Close it after its first turn.
+    #[serde(default)]
+    pub ephemeral: bool,
+    /// Whatever else it is given.
+    #[serde(default, skip_serializing_if = "SessionOptions::is_empty")]
+    pub options: SessionOptions,
+    /// If the name is open, continue that session (a differing agent, directory, mode or option: `session_conflict`).
+    #[serde(default)]
+    pub continue_open: bool,
+    /// Not built yet: answered with `not_supported` when true.
+    #[serde(default)]
+    pub sandbox: bool,
+    /// `same-dir`; `worktree` is not built yet and answered with `not_supported`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spawn_mode: Option<String>,
+}
+
+const fn daemon_kind() -> SessionKind {
+    SessionKind::Daemon
+}
+
+/// `POST /sessions/{id}/cancel`. No running turn is no error.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CancelRequest {
+    /// Only this prompt (dropped if it still waits).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prompt: Option<PromptId>,
+    /// The cause to record: `person` (the default) or `timed_out`; anything else is refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cause: Option<Cause>,
+}
+
+/// `POST /sessions/{id}/close`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CloseRequest {
+    /// Kill: no grace for the agent.
+    #[serde(default)]
+    pub force: bool,
+}
+
+/// The query of `DELETE /sessions/{id}` (an open session is removed only with `force`).
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DeleteQuery {
+    /// Kill it first if it is open.
+    #[serde(default)]
+    pub force: bool,
+}
