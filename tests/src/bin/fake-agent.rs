@@ -21,6 +21,7 @@
 //! | `stop REASON` | answers with that stop reason |
 //! | `silent` | answers `end_turn` without having said anything |
 //! | `exit CODE`, `crash` | ends in mid-turn (`crash`: by SIGKILL) |
+//! | `last-words REASON` | answers with that stop reason, and dies at once by SIGKILL |
 //! | `hang` | never answers, not even a cancel |
 //! | `wait` | answers only when it is cancelled |
 //! | `farewell PATH` | writes the file PATH when its input ends, if it is still alive then |
@@ -109,6 +110,7 @@ fn die(signal: Signal) -> ! {
 enum Next {
     Line,
     Answer(Value),
+    Last(Value),
     Exit(u8),
 }
 
@@ -145,6 +147,10 @@ impl Agent {
                         Next::Exit(code) => return ExitCode::from(code),
                         Next::Answer(answer) => {
                             write_line(&with(answer, json!({"jsonrpc": "2.0", "id": id})).to_string());
+                        }
+                        Next::Last(answer) => {
+                            write_line(&with(answer, json!({"jsonrpc": "2.0", "id": id})).to_string());
+                            die(Signal::SIGKILL);
                         }
                         Next::Line => reply(id, &json!({"stopReason": "end_turn"})),
                     }
@@ -200,6 +206,7 @@ impl Agent {
             "request" => return self.request(session, rest),
             "error" => return Next::Answer(json!({"error": {"code": -32000, "message": rest}})),
             "stop" => return Next::Answer(json!({"result": {"stopReason": rest}})),
+            "last-words" => return Next::Last(json!({"result": {"stopReason": rest}})),
             "silent" => return Next::Answer(json!({"result": {"stopReason": "end_turn"}})),
             "exit" => return Next::Exit(u8::try_from(parse(rest)).unwrap_or(1)),
             "crash" => die(Signal::SIGKILL),

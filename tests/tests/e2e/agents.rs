@@ -20,6 +20,8 @@ fn an_agent_that_dies_in_mid_turn_ends_it_with_the_cause_and_the_session_wakes()
         ("say before\ncrash", "SIGKILL"),
         ("say before\nexit 3", "exit status 3"),
         ("say before\nhalf-line", "exit status 3"),
+        // Nobody cancelled: that is what an agent says that was itself ended.
+        ("say before\nlast-words cancelled", "SIGKILL"),
     ] {
         let _failed = run(&env, script).exits(1).says("before");
         let ended = turn_ended(&env);
@@ -32,6 +34,13 @@ fn an_agent_that_dies_in_mid_turn_ends_it_with_the_cause_and_the_session_wakes()
         assert!(exited["data"]["status"].as_str().unwrap().contains(cause), "{exited}");
         let _awake = run(&env, "say awake again").ok().says("awake again");
     }
+}
+
+#[test]
+fn an_agent_that_dies_after_its_turn_has_ended_it() {
+    let env = TestEnv::new();
+    let _done = run(&env, "say all of it\nlast-words end_turn").ok().says("all of it");
+    assert_eq!(turn_ended(&env)["outcome"], "completed");
 }
 
 #[test]

@@ -18,6 +18,7 @@ use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
 use super::connection::{CallError, Connection, Deaf};
+use super::last_words;
 use super::launch::Launch;
 use super::leftover::Before;
 use super::oneshot::ending::Finished;
@@ -228,10 +229,14 @@ impl Driver {
                 // Nothing that was understood is a sign of life, too.
                 Event::Read(Ok(Some((room, batch)))) => match interpret(connection, batch) {
                     Ok(mut said) => {
+                        let ended = last_words::retract(connection, &mut said).await;
                         if self.launch.leaves_tools {
                             end_leftovers(connection, &mut said).await;
                         }
                         room.send(FromAgent::Said(said));
+                        if let Some(cause) = ended {
+                            return End::Broken(cause.to_string());
+                        }
                         Ok(())
                     }
                     Err(deaf) => Err(deaf),
@@ -279,6 +284,7 @@ impl Driver {
         let drained = timeout(super::DRAIN, async {
             while let Ok(Some(batch)) = connection.reader.read().await {
                 let mut said = interpret(connection, batch).unwrap_or_default();
+                let _ended = last_words::retract(connection, &mut said).await;
                 said.retain(|said| !matches!(said, Said::Permission { .. }));
                 if !said.is_empty() {
                     self.say(FromAgent::Said(said)).await;

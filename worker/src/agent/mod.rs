@@ -7,6 +7,7 @@ pub mod probe;
 
 mod auth;
 mod connection;
+mod last_words;
 mod leftover;
 mod mode;
 mod start;
