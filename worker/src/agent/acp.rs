@@ -1,15 +1,14 @@
-//! The ACP driver: one task per agent process, which owns the process and speaks with it.
+//! The ACP driver: one task per session, which speaks with the session's agent.
 //!
 //! ```text
 //!   spawn ─▶ handshake ─▶ ready ⇄ prompt … ─▶ stop ladder ─▶ gone
 //!              └── fails, times out, exits ──────┴────────────▲
 //! ```
 //!
-//! The session hears everything in the order in which the agent said it. The agent's output is read only while the
-//! session has room for it. The last event says that its whole tree is gone.
+//! The session hears everything in the order in which the agent said it. What the agent says is taken only while the
+//! session has room for it. The last event says that the agent's whole tree is gone.
 
-use std::path::PathBuf;
-use std::time::Duration;
+use std::path::{Path, PathBuf};
 
 use serde_json::value::RawValue;
 use skep_common::session::ContentBlock;
@@ -18,6 +17,7 @@ use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
 use super::connection::{CallError, Connection, Deaf};
+use super::host::Host;
 use super::last_words;
 use super::launch::Launch;
 use super::leftover::Before;
@@ -25,7 +25,7 @@ use super::oneshot::ending::Finished;
 pub use super::start::Started;
 use super::start::handshake;
 pub use super::stop::Stop;
-use super::stop::{ladder, sweep};
+use super::stop::{self, ladder};
 use super::wire::{self, PermissionAsk, PromptParams};
 use crate::acp::message::{self, Id, Message, REQUEST_CANCELLED, RpcError};
 use crate::acp::peer::Batch;
@@ -36,9 +36,6 @@ const EVENTS: usize = 4;
 
 /// How many commands may wait for an agent.
 const COMMANDS: usize = 128;
-
-/// How long the end of a dead agent's stderr is waited for.
-const STDERR_DRAIN: Duration = Duration::from_millis(500);
 
 /// How much of an agent's stderr goes into a message for people.
 const STDERR_SHOWN: usize = 400;
@@ -147,11 +144,7 @@ impl Agent {
 
     /// Stops it. A kill follows a gentle stop, never the other way round.
     pub(crate) fn stop(&self, how: Stop) {
-        self.stop.send_if_modified(|now| {
-            let more = how > *now;
-            *now = how.max(*now);
-            more
-        });
+        self.stop.send_if_modified(|now| now.raise(how));
     }
 }
 
@@ -171,10 +164,9 @@ enum End {
 
 impl Driver {
     async fn run(mut self, exe: PathBuf, tracker: TaskTracker) {
-        let mut connection = match Connection::spawn(&self.launch, &exe, &tracker) {
+        let mut connection = match self.connect(&exe, &tracker) {
             Ok(connection) => connection,
-            Err(error) => {
-                let why = format!("agent `{}` could not be started: {error}", self.launch.agent);
+            Err(why) => {
                 return self.gone(Gone { status: None, told: false, ready: false, why }).await;
             }
         };
@@ -203,6 +195,13 @@ impl Driver {
         self.finish(connection, ready, end).await;
     }
 
+    /// Starts the process and takes a seat there.
+    fn connect(&self, exe: &Path, tracker: &TaskTracker) -> Result<Connection, String> {
+        let host = Host::start(&self.launch, exe, tracker)
+            .map_err(|error| format!("agent `{}` could not be started: {error}", self.launch.agent))?;
+        host.join().ok_or_else(|| format!("agent `{}` ended as it was started", self.launch.agent))
+    }
+
     /// Serves until the agent is to stop or cannot go on.
     async fn serve(&mut self, connection: &mut Connection) -> End {
         loop {
@@ -221,7 +220,7 @@ impl Driver {
             let done = match event {
                 Event::Command(Some(command)) => {
                     if self.launch.leaves_tools && matches!(command, ToAgent::Prompt(_)) {
-                        connection.before = Before::look(&connection.tree).await;
+                        connection.before = Before::look(connection.host().tree()).await;
                     }
                     obey(connection, command)
                 }
@@ -258,17 +257,14 @@ impl Driver {
         };
         let kill = *self.stop.borrow() == Stop::Kill;
         let cause = if told && !kill {
-            ladder(&mut connection, &self.launch, self.stop.clone()).await
+            ladder(&mut connection, self.stop.clone()).await
         } else {
-            let cause = sweep(&mut connection).await;
-            if ready && !kill {
-                self.drain(&mut connection).await;
+            if ready && !kill && connection.host().has_exited() {
+                self.hear_out(&mut connection).await;
             }
-            cause
+            stop::kill(&connection).await
         };
         let status = cause.to_string();
-        // Its writers are dead, so this is short.
-        drop(timeout(STDERR_DRAIN, &mut connection.stderr).await);
         let stderr = self.launch.stderr.last(STDERR_SHOWN);
         drop(connection);
         let stderr = String::from_utf8_lossy(&stderr);
@@ -279,20 +275,14 @@ impl Driver {
         self.gone(Gone { status: Some(status), told, ready, why }).await;
     }
 
-    /// What the agent wrote before it died; its tree is dead, so the pipe ends.
-    async fn drain(&self, connection: &mut Connection) {
-        let drained = timeout(super::DRAIN, async {
-            while let Ok(Some(batch)) = connection.reader.read().await {
-                let mut said = interpret(connection, batch).unwrap_or_default();
-                let _ended = last_words::retract(connection, &mut said).await;
-                said.retain(|said| !matches!(said, Said::Permission { .. }));
-                if !said.is_empty() {
-                    self.say(FromAgent::Said(said)).await;
-                }
+    /// What the agent had still said before it died. The host ends this: it reads only so long.
+    async fn hear_out(&self, connection: &mut Connection) {
+        while let Ok(batch) = connection.read().await {
+            let mut said = interpret(connection, batch).unwrap_or_default();
+            let _ended = last_words::retract(connection, &mut said).await;
+            if !said.is_empty() {
+                self.say(FromAgent::Said(said)).await;
             }
-        });
-        if drained.await.is_err() {
-            tracing::warn!(agent.name = %self.launch.agent, "a dead agent's output pipe stays open");
         }
     }
 
@@ -350,7 +340,7 @@ async fn end_leftovers(connection: &mut Connection, said: &mut Vec<Said>) {
     if !std::mem::take(&mut connection.cancelled) {
         return;
     }
-    let ended = connection.before.end_newer(&connection.tree).await;
+    let ended = connection.before.end_newer(connection.host().tree()).await;
     if ended > 0 {
         let text =
             format!("the agent left {ended} process(es) of the cancelled turn running; they were killed");
@@ -392,9 +382,6 @@ fn interpret(connection: &mut Connection, batch: Batch) -> Result<Vec<Said>, Dea
         said.push(Said::Note(format!(
             "a line of {length} bytes from the agent was over the limit and dropped"
         )));
-    }
-    if batch.noise > 0 {
-        tracing::debug!(lines = batch.noise, "the agent wrote lines that are no messages");
     }
     Ok(said)
 }

@@ -1,42 +1,29 @@
-//! A running agent process and the JSON-RPC connection over its pipes.
+//! One session's side of its agent's process: what it asks, and what it hears, in order.
 //!
-//! Owns the child: whoever has a connection ends it through [`super::stop`], which kills the whole tree before the
-//! child is reaped. Dropping it kills the group as a backstop.
-
-use std::io;
-use std::path::Path;
+//! The process belongs to its [`Host`]; a seat ends it through [`super::stop`]. Dropping the last seat kills it as a
+//! backstop.
 
 use serde::Serialize;
 use serde_json::value::RawValue;
-use skep_sys::capture::{Capture, PumpEnd, pump};
-use skep_sys::shim;
-use skep_sys::spawn::{Child, ExitCause, SpawnError, SpawnSpec, Stdio3, spawn};
-use skep_sys::tree::Tree;
-use tokio::net::unix::pipe;
-use tokio::task::JoinHandle;
-use tokio::time::timeout;
-use tokio_util::sync::{CancellationToken, DropGuard};
-use tokio_util::task::TaskTracker;
+use skep_sys::spawn::ExitCause;
+use tokio::sync::mpsc;
 
-use super::DRAIN;
-use super::launch::Launch;
+use super::host::{Ended, Host};
 use super::leftover::Before;
+use super::switchboard::SeatId;
 use super::wire::{self, Abilities};
-use crate::acp::message::{self, AUTH_REQUIRED, Id, METHOD_NOT_FOUND, Message, RpcError};
-use crate::acp::peer::{Batch, Closed, Reader, Writer, writer};
+use crate::acp::message::{AUTH_REQUIRED, Id, Message, RpcError};
+use crate::acp::peer::{Batch, Closed};
 
-/// An agent process and its pipes.
+/// A session's seat at its agent.
 #[derive(Debug)]
 pub(super) struct Connection {
-    pub(super) child: Child,
-    pub(super) tree: Tree,
-    pub(super) reader: Reader<pipe::Receiver>,
-    pub(super) writer: Option<Writer>,
+    host: Host,
+    seat: SeatId,
+    inbox: mpsc::Receiver<Batch>,
     pub(super) abilities: Abilities,
     /// The agent's own id for the session; empty until it has one.
     pub(super) session: String,
-    /// Ends when stderr is drained.
-    pub(super) stderr: JoinHandle<PumpEnd>,
     /// What the agent said of the session's settings before it was ready: the last update of each kind.
     early: Vec<(String, Box<RawValue>)>,
     /// The prompt that waits for its answer.
@@ -45,9 +32,8 @@ pub(super) struct Connection {
     pub(super) before: Before,
     /// The turn was cancelled.
     pub(super) cancelled: bool,
-    frames: Option<Capture>,
-    calls: u64,
-    _write_loop: DropGuard,
+    /// The last request.
+    last_call: u64,
 }
 
 /// The agent does not take what it is told: it is gone, or it does not read.
@@ -61,85 +47,59 @@ impl From<Closed> for Deaf {
     }
 }
 
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.host.leave(self.seat);
+    }
+}
+
 impl Connection {
-    /// Starts the agent through our own binary's shim, so that it has a session of its own.
-    pub(super) fn spawn(launch: &Launch, exe: &Path, tracker: &TaskTracker) -> Result<Self, SpawnError> {
-        let (program, args) = shim::command(exe, launch.argv.clone());
-        let mut child = spawn(SpawnSpec {
-            program,
-            args,
-            cwd: launch.cwd.clone(),
-            env: launch.env.clone(),
-            stdin: Stdio3::Pipe,
-            stdout: Stdio3::Pipe,
-            stderr: Stdio3::Pipe,
-            new_group: false,
-        })?;
-        let missing = || SpawnError::Os {
-            program: exe.to_owned(),
-            source: io::Error::other("a pipe to the agent is missing"),
-        };
-        let stdin = child.stdin.take().ok_or_else(missing)?;
-        let stdout = child.stdout.take().ok_or_else(missing)?;
-        let stderr = child.stderr.take().ok_or_else(missing)?;
-        let stop = CancellationToken::new();
-        let over = stop.clone().cancelled_owned();
-        let stderr = tracker.spawn(pump(stderr, launch.stderr.clone(), over, DRAIN));
-        let (writer, write_loop) = writer(stdin);
-        let stopped = stop.clone();
-        tracker.spawn(async move { stopped.run_until_cancelled(write_loop).await });
-        let mut reader = Reader::new(stdout);
-        if let Some(frames) = launch.frames.clone() {
-            reader = reader.with_tap(Box::new(move |line| frames.push(&framed(b"< ", line))));
-        }
-        Ok(Self {
-            tree: Tree { root: child.process.clone(), mark: Some(launch.mark.clone()) },
-            child,
-            reader,
-            writer: Some(writer),
+    /// A seat that the host has given.
+    pub(super) fn new(host: Host, seat: SeatId, inbox: mpsc::Receiver<Batch>) -> Self {
+        Self {
+            host,
+            seat,
+            inbox,
             abilities: Abilities::default(),
             session: String::new(),
-            stderr,
-            frames: launch.frames.clone(),
+            early: Vec::new(),
             prompt: None,
             before: Before::default(),
             cancelled: false,
-            early: Vec::new(),
-            calls: 0,
-            _write_loop: stop.drop_guard(),
-        })
+            last_call: 0,
+        }
+    }
+
+    /// The process.
+    pub(super) fn host(&self) -> &Host {
+        &self.host
+    }
+
+    /// Learns the agent's own id for the session; false if another session has it.
+    pub(super) fn name(&mut self, session: &str) -> bool {
+        session.clone_into(&mut self.session);
+        self.host.name(self.seat, session)
     }
 
     /// Sends a request without waiting for room or answer; its id.
     pub(super) fn request(&mut self, method: &str, params: &impl Serialize) -> Result<u64, Deaf> {
-        self.calls += 1;
-        let line = message::request(self.calls, method, params).map_err(|_| Deaf)?;
-        self.send(line)?;
-        Ok(self.calls)
+        self.last_call = self.host.request(self.seat, method, params)?;
+        Ok(self.last_call)
     }
 
     /// Sends a notification.
     pub(super) fn notify(&self, method: &str, params: &impl Serialize) -> Result<(), Deaf> {
-        self.send(message::notification(method, params).map_err(|_| Deaf)?)
+        self.host.notify(method, params)
     }
 
     /// Answers a request of the agent's.
     pub(super) fn respond(&self, id: &Id, result: Result<&impl Serialize, &RpcError>) -> Result<(), Deaf> {
-        self.send(message::response(id, result).map_err(|_| Deaf)?)
+        self.host.respond(id, result)
     }
 
     /// Answers a request for something that skep does not offer.
     pub(super) fn decline(&self, id: &Id, method: &str) -> Result<(), Deaf> {
-        let error =
-            RpcError::new(METHOD_NOT_FOUND, format!("skep does not offer `{}`", message::clip(method, 80)));
-        self.respond(id, Err::<&(), _>(&error))
-    }
-
-    fn send(&self, line: Vec<u8>) -> Result<(), Deaf> {
-        if let Some(frames) = &self.frames {
-            frames.push(&framed(b"> ", line.strip_suffix(b"\n").unwrap_or(&line)));
-        }
-        Ok(self.writer.as_ref().ok_or(Deaf)?.try_send(line)?)
+        self.host.decline(id, method)
     }
 
     /// Sends a request and waits for its answer; what the agent tells meanwhile is history, and dropped.
@@ -196,7 +156,7 @@ impl Connection {
 
     /// Tells the agent that the last request's answer is not wanted any more.
     pub(super) fn give_up_call(&self) -> Result<(), Deaf> {
-        self.notify("$/cancel_request", &serde_json::json!({"requestId": self.calls}))
+        self.notify("$/cancel_request", &serde_json::json!({"requestId": self.last_call}))
     }
 
     /// The settings that the agent told before it was ready, once.
@@ -205,18 +165,11 @@ impl Connection {
         early.iter().filter_map(|(_, params)| wire::update(params, &self.session)).collect()
     }
 
-    /// Reads once, or sees the agent end. Cancel-safe.
+    /// What the next read brought for this session, or why nothing comes any more. Cancel-safe.
     pub(super) async fn read(&mut self) -> Result<Batch, CallError> {
-        tokio::select! {
-            biased;
-            batch = self.reader.read() => match batch {
-                Ok(Some(batch)) => Ok(batch),
-                Ok(None) | Err(_) => Err(match timeout(DRAIN, self.child.exited()).await {
-                    Ok(cause) => CallError::Ended(cause),
-                    Err(_) => CallError::Silent,
-                }),
-            },
-            cause = self.child.exited() => Err(CallError::Ended(cause)),
+        match self.inbox.recv().await {
+            Some(batch) => Ok(batch),
+            None => Err(self.host.has_ended().map_or(CallError::Unheard, Ended::error)),
         }
     }
 }
@@ -230,6 +183,8 @@ pub(super) enum CallError {
     Ended(ExitCause),
     #[error("it closed its output and went on running")]
     Silent,
+    #[error("the session did not take what it said in time")]
+    Unheard,
     #[error(transparent)]
     Deaf(#[from] Deaf),
 }
@@ -239,12 +194,4 @@ impl CallError {
     pub(super) fn wants_auth(&self) -> bool {
         matches!(self, Self::Refused(error) if error.code == AUTH_REQUIRED)
     }
-}
-
-fn framed(direction: &[u8], line: &[u8]) -> Vec<u8> {
-    let mut framed = Vec::with_capacity(line.len() + 3);
-    framed.extend_from_slice(direction);
-    framed.extend_from_slice(line);
-    framed.push(b'\n');
-    framed
 }

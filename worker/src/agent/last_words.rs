@@ -20,7 +20,7 @@ pub(super) async fn retract(connection: &mut Connection, said: &mut Vec<Said>) -
     if connection.cancelled || !said.iter().any(is_cancelled) {
         return None;
     }
-    let ended = timeout(BELONGS, connection.child.exited()).await.ok()?;
+    let ended = timeout(BELONGS, connection.host().exited()).await.ok()?;
     said.retain(|said| !is_cancelled(said));
     Some(ended)
 }

@@ -7,11 +7,14 @@ pub mod probe;
 
 mod auth;
 mod connection;
+mod host;
 mod last_words;
 mod leftover;
 mod mode;
+mod process;
 mod start;
 mod stop;
+mod switchboard;
 pub(crate) mod updates;
 pub(crate) mod wire;
 

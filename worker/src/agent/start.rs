@@ -47,7 +47,6 @@ pub(super) async fn handshake(connection: &mut Connection, launch: &Launch) -> R
     if let Some(former) = &launch.resume {
         match bring_back(connection, launch, former, &mut signed_in).await? {
             Ok((how, result)) => {
-                former.clone_into(&mut connection.session);
                 (context, opened) = (how, Some(result));
             }
             Err(why) => notes.push(format!("the agent starts without its former context: {why}")),
@@ -62,7 +61,7 @@ pub(super) async fn handshake(connection: &mut Connection, launch: &Launch) -> R
     }
     Ok(Started {
         title: connection.abilities.title.clone().unwrap_or_else(|| launch.agent.clone()),
-        process: connection.child.process.clone(),
+        process: connection.host().process().clone(),
         agent_session: connection.session.clone(),
         context,
         notes,
@@ -77,9 +76,12 @@ async fn open_new(
     let params = json!({"cwd": launch.cwd, "mcpServers": []});
     let result = call(connection, launch, "session/new", &params, signed_in).await?;
     let result = result.map_err(|error| refusal(&launch.agent, "session/new", &error))?;
-    connection.session = wire::session_id(&result)
+    let session = wire::session_id(&result)
         .filter(|id| !id.is_empty())
         .ok_or_else(|| format!("agent `{}` answered session/new without a session id", launch.agent))?;
+    if !connection.name(&session) {
+        return Err(format!("agent `{}` gave one session id to two sessions", launch.agent));
+    }
     Ok(result)
 }
 
@@ -123,6 +125,9 @@ async fn bring_back(
             return Ok(Err(String::from("it cannot load sessions")));
         }
     };
+    if !connection.name(former) {
+        return Ok(Err(String::from("another session has it")));
+    }
     let opened = match call(connection, launch, method, &params, signed_in).await? {
         Ok(opened) => opened,
         Err(error) => return Ok(Err(error.to_string())),

@@ -5,13 +5,10 @@ use std::time::Duration;
 
 use serde_json::json;
 use skep_sys::spawn::ExitCause;
-use skep_sys::tree;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-use super::DRAIN;
 use super::connection::Connection;
-use super::launch::Launch;
 
 /// How long `session/close` may take.
 const CLOSE: Duration = Duration::from_millis(500);
@@ -27,34 +24,36 @@ pub enum Stop {
     Kill,
 }
 
+impl Stop {
+    /// Raises it to `how`; whether that is more than before.
+    pub(super) fn raise(&mut self, how: Self) -> bool {
+        let more = how > *self;
+        *self = how.max(*self);
+        more
+    }
+}
+
 /// Walks down the ladder; a [`Stop::Kill`] on the way cuts it short.
-pub(super) async fn ladder(
-    connection: &mut Connection,
-    launch: &Launch,
-    mut how: watch::Receiver<Stop>,
-) -> ExitCause {
+pub(super) async fn ladder(connection: &mut Connection, mut how: watch::Receiver<Stop>) -> ExitCause {
+    let host = connection.host().clone();
     let gently = async {
         close(connection).await;
-        connection.writer = None;
-        if wait(connection, launch.eof_grace).await.is_none() {
-            let trees = std::slice::from_ref(&connection.tree);
-            tree::terminate(trees, launch.stop_grace).await;
-        }
+        host.stop(Stop::Gently);
+        host.ended().await
     };
     tokio::select! {
         biased;
         _ = how.wait_for(|how| *how == Stop::Kill) => {}
-        () = gently => {}
+        cause = gently => return cause,
     }
-    sweep(connection).await
+    kill(connection).await
 }
 
-/// Kills whatever is left of the tree, and says how the agent itself ended.
-pub(super) async fn sweep(connection: &mut Connection) -> ExitCause {
-    connection.writer = None;
-    tree::kill(std::slice::from_ref(&connection.tree)).await;
-    let cause = timeout(DRAIN, connection.child.exited()).await;
-    cause.unwrap_or(ExitCause::Unknown)
+/// Kills the whole tree, and says how the agent itself ended.
+pub(super) async fn kill(connection: &Connection) -> ExitCause {
+    let host = connection.host();
+    host.stop(Stop::Kill);
+    host.ended().await
 }
 
 /// `session/close`, where the agent has it.
@@ -64,20 +63,4 @@ async fn close(connection: &mut Connection) {
         // Whether or not it answers, the next rung comes.
         let _answer = timeout(CLOSE, connection.call("session/close", &params)).await;
     }
-}
-
-/// Waits for the agent's exit; reads and drops what it still says, so that it is not stuck writing.
-async fn wait(connection: &mut Connection, grace: Duration) -> Option<ExitCause> {
-    let ended = async {
-        loop {
-            tokio::select! {
-                biased;
-                cause = connection.child.exited() => return cause,
-                read = connection.reader.read() => if !matches!(read, Ok(Some(_))) {
-                    return connection.child.exited().await;
-                },
-            }
-        }
-    };
-    timeout(grace, ended).await.ok()
 }

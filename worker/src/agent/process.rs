@@ -1,0 +1,123 @@
+//! An agent's process and its pipes, just started.
+
+use std::io;
+use std::path::Path;
+
+use skep_sys::capture::{PumpEnd, pump};
+use skep_sys::shim;
+use skep_sys::spawn::{Child, ExitCause, SpawnError, SpawnSpec, Stdio3, spawn};
+use skep_sys::tree::{self, Tree};
+use tokio::net::unix::pipe;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::task::TaskTracker;
+
+use super::DRAIN;
+use super::launch::Launch;
+use crate::acp::peer::{Batch, Reader, Writer, writer};
+
+/// An agent's process. Whoever has it ends it by [`Self::sweep`], which kills the whole tree before the child is
+/// reaped; dropping it kills the group as a backstop.
+#[derive(Debug)]
+pub(super) struct AgentProcess {
+    pub(super) child: Child,
+    pub(super) tree: Tree,
+    pub(super) reader: Reader<pipe::Receiver>,
+    /// Ends when stderr is drained.
+    pub(super) stderr: JoinHandle<PumpEnd>,
+    _write_loop: DropGuard,
+}
+
+/// Why nothing comes from an agent any more.
+#[derive(Debug, Clone)]
+pub(super) enum Silence {
+    /// It ended.
+    Exited(ExitCause),
+    /// It closed its output and went on running.
+    Closed,
+}
+
+impl AgentProcess {
+    /// Starts the agent through our own binary's shim, so that it has a session of its own.
+    pub(super) fn spawn(
+        launch: &Launch,
+        exe: &Path,
+        tracker: &TaskTracker,
+    ) -> Result<(Self, Writer), SpawnError> {
+        let (program, args) = shim::command(exe, launch.argv.clone());
+        let mut child = spawn(SpawnSpec {
+            program,
+            args,
+            cwd: launch.cwd.clone(),
+            env: launch.env.clone(),
+            stdin: Stdio3::Pipe,
+            stdout: Stdio3::Pipe,
+            stderr: Stdio3::Pipe,
+            new_group: false,
+        })?;
+        let missing = || SpawnError::Os {
+            program: exe.to_owned(),
+            source: io::Error::other("a pipe to the agent is missing"),
+        };
+        let stdin = child.stdin.take().ok_or_else(missing)?;
+        let stdout = child.stdout.take().ok_or_else(missing)?;
+        let stderr = child.stderr.take().ok_or_else(missing)?;
+        let stop = CancellationToken::new();
+        let over = stop.clone().cancelled_owned();
+        let stderr = tracker.spawn(pump(stderr, launch.stderr.clone(), over, DRAIN));
+        let (writer, write_loop) = writer(stdin);
+        let stopped = stop.clone();
+        tracker.spawn(async move { stopped.run_until_cancelled(write_loop).await });
+        let mut reader = Reader::new(stdout);
+        if let Some(frames) = launch.frames.clone() {
+            reader = reader.with_tap(Box::new(move |line| frames.push(&framed(b"< ", line))));
+        }
+        let tree = Tree { root: child.process.clone(), mark: Some(launch.mark.clone()) };
+        Ok((Self { child, tree, reader, stderr, _write_loop: stop.drop_guard() }, writer))
+    }
+
+    /// Reads once, or sees the agent end. Cancel-safe.
+    pub(super) async fn read(&mut self) -> Result<Batch, Silence> {
+        tokio::select! {
+            biased;
+            batch = self.reader.read() => match batch {
+                Ok(Some(batch)) => Ok(batch),
+                Ok(None) | Err(_) => Err(match timeout(DRAIN, self.child.exited()).await {
+                    Ok(cause) => Silence::Exited(cause),
+                    Err(_) => Silence::Closed,
+                }),
+            },
+            cause = self.child.exited() => Err(Silence::Exited(cause)),
+        }
+    }
+
+    /// Waits for the agent's exit; reads and drops what it still says, so that it is not stuck writing.
+    pub(super) async fn wait(&mut self) -> ExitCause {
+        loop {
+            tokio::select! {
+                biased;
+                cause = self.child.exited() => return cause,
+                read = self.reader.read() => if !matches!(read, Ok(Some(_))) {
+                    return self.child.exited().await;
+                },
+            }
+        }
+    }
+
+    /// Kills whatever is left of the tree, and says how the agent itself ended.
+    pub(super) async fn sweep(&mut self) -> ExitCause {
+        tree::kill(std::slice::from_ref(&self.tree)).await;
+        let cause = timeout(DRAIN, self.child.exited()).await;
+        cause.unwrap_or(ExitCause::Unknown)
+    }
+}
+
+/// A line as it is kept with `--debug`.
+pub(super) fn framed(direction: &[u8], line: &[u8]) -> Vec<u8> {
+    let mut framed = Vec::with_capacity(line.len() + 3);
+    framed.extend_from_slice(direction);
+    framed.extend_from_slice(line);
+    framed.push(b'\n');
+    framed
+}
