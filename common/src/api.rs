@@ -18,7 +18,7 @@ pub use events::{EventsPage, EventsQuery};
 pub use files::{DaemonFile, RegistryEntry};
 pub use logs::{LogType, LogsQuery};
 pub use permissions::{AnswerAccepted, AnswerRequest, PermissionList, WaitingPermission};
-pub use prompts::{PromptAccepted, PromptRequest, RunAccepted, RunRequest};
+pub use prompts::{PromptAccepted, PromptRequest, RunAccepted, RunQuery, RunRequest};
 pub use sessions::{
     CancelRequest, CloseRequest, CreateSession, DeleteQuery, SessionInfo, SessionList, SessionQuery,
 };

@@ -48,10 +48,10 @@ pub(crate) struct Peer {
     pub(crate) process: Option<Process>,
 }
 
-/// Lets a request through if it shows the token; `/health` needs none.
+/// Lets a request through if it shows the token; `/health` and `/ready` need none.
 pub(crate) async fn require_token(State(app): State<App>, request: Request, next: Next) -> Response {
     let path = request.uri().path();
-    let is_open = path == "/health" || path == "/api/v1/health";
+    let is_open = matches!(path, "/health" | "/ready" | "/api/v1/health");
     let shown = request.headers().get(AUTHORIZATION).map(|value| value.as_bytes());
     match shown {
         _ if is_open => {}

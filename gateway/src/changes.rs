@@ -6,14 +6,17 @@ use std::time::Duration;
 use axum::body::Body as HttpBody;
 use axum::response::Response;
 use bytes::Bytes;
-use serde::Serialize;
+use futures_util::{Stream, StreamExt as _};
 use serde_json::json;
 use skep_common::api::SessionList;
+use skep_common::code::ApiError;
 use skep_supervisor::engine::Engine;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::stream::{farewell, streaming};
+use crate::router::App;
+use crate::socket::{self, End, Sent};
+use crate::sse::{self, BEAT, farewell, streaming};
 
 /// One client that watches all sessions.
 struct Watcher {
@@ -24,56 +27,103 @@ struct Watcher {
     stop: CancellationToken,
 }
 
-/// The stream of `GET /sessions`.
-pub(crate) fn stream(engine: Engine, heartbeat: Duration, stop: CancellationToken) -> Response {
+/// What a client is told next.
+enum Told {
+    /// What has changed.
+    Changes(Vec<Change>),
+    Beat,
+    Failed(ApiError),
+    Stopping,
+}
+
+/// One message.
+enum Change {
+    Snapshot(SessionList),
+    Session(Box<skep_common::api::SessionInfo>),
+    Removed(serde_json::Value),
+}
+
+/// A change, written down by `text`, which gets its name and its data.
+macro_rules! written {
+    ($change:expr, $text:path) => {
+        match $change {
+            Change::Snapshot(list) => $text("snapshot", list),
+            Change::Session(session) => $text("session", session),
+            Change::Removed(id) => $text("removed", id),
+        }
+    };
+}
+
+/// The stream of `GET /sessions` as server-sent events.
+pub(crate) fn as_events(app: &App) -> Response {
+    let body = watch(app).map(|told| {
+        Ok::<Bytes, std::io::Error>(match told {
+            Told::Changes(changes) => {
+                let mut out = Vec::new();
+                changes.iter().for_each(|change| out.extend_from_slice(&written!(change, sse::message)));
+                Bytes::from(out)
+            }
+            Told::Beat => BEAT,
+            Told::Failed(error) => farewell(error),
+            Told::Stopping => Bytes::new(),
+        })
+    });
+    streaming(HttpBody::from_stream(body))
+}
+
+/// The stream of `GET /sessions` as a WebSocket's messages.
+pub(crate) fn as_messages(app: &App) -> impl Stream<Item = Sent> + Send + 'static {
+    watch(app).map(|told| match told {
+        Told::Changes(changes) => {
+            Sent::Texts(changes.iter().map(|change| written!(change, socket::text)).collect())
+        }
+        Told::Beat => Sent::Beat,
+        Told::Failed(error) => Sent::End(End::Failed(error)),
+        Told::Stopping => Sent::End(End::Stopping),
+    })
+}
+
+fn watch(app: &App) -> impl Stream<Item = Told> + Send + 'static {
+    let (engine, heartbeat, stop) = (app.engine.clone(), app.limits.heartbeat, app.stop.clone());
     let bell = engine.changes();
     let watcher = Watcher { engine, generation: 0, bell, heartbeat, stop };
-    let stream = futures_util::stream::unfold(Some(watcher), |watcher| async move {
+    futures_util::stream::unfold(Some(watcher), |watcher| async move {
         let mut watcher = watcher?;
         match watcher.next().await {
-            Ok(Some(bytes)) => Some((Ok::<Bytes, std::io::Error>(bytes), Some(watcher))),
-            Ok(None) => None,
-            Err(last) => Some((Ok(last), None)),
+            last @ (Told::Failed(_) | Told::Stopping) => Some((last, None)),
+            told => Some((told, Some(watcher))),
         }
-    });
-    streaming(HttpBody::from_stream(stream))
+    })
 }
 
 impl Watcher {
-    /// What is sent next; none at the end, or the last message.
-    async fn next(&mut self) -> Result<Option<Bytes>, Bytes> {
+    /// What is told next; waits until there is something.
+    async fn next(&mut self) -> Told {
         let silent_until = tokio::time::Instant::now() + self.heartbeat;
         loop {
             self.bell.borrow_and_update();
             let first = self.generation == 0;
-            let changes = self.engine.changed_since(self.generation).await.map_err(farewell)?;
+            let changes = match self.engine.changed_since(self.generation).await {
+                Ok(changes) => changes,
+                Err(error) => return Told::Failed(error),
+            };
             self.generation = changes.generation;
-            let mut out = Vec::new();
             if first || changes.reset {
                 let mut sessions = changes.changed;
                 sessions.sort_by_key(|session| std::cmp::Reverse(session.updated_at));
-                message(&mut out, "snapshot", &SessionList { sessions });
-            } else {
-                changes.changed.iter().for_each(|session| message(&mut out, "session", session));
-                changes.removed.iter().for_each(|id| message(&mut out, "removed", &json!({ "id": id })));
+                return Told::Changes(vec![Change::Snapshot(SessionList { sessions, next: None })]);
             }
-            if !out.is_empty() {
-                return Ok(Some(Bytes::from(out)));
+            let changed = changes.changed.into_iter().map(|session| Change::Session(Box::new(session)));
+            let removed = changes.removed.into_iter().map(|id| Change::Removed(json!({ "id": id })));
+            let told: Vec<Change> = changed.chain(removed).collect();
+            if !told.is_empty() {
+                return Told::Changes(told);
             }
             tokio::select! {
-                changed = self.bell.changed() => if changed.is_err() { return Ok(None) },
-                () = tokio::time::sleep_until(silent_until) => {
-                    return Ok(Some(Bytes::from_static(b": heartbeat\n\n")));
-                }
-                () = self.stop.cancelled() => return Ok(None),
+                changed = self.bell.changed() => if changed.is_err() { return Told::Stopping },
+                () = tokio::time::sleep_until(silent_until) => return Told::Beat,
+                () = self.stop.cancelled() => return Told::Stopping,
             }
         }
-    }
-}
-
-fn message(out: &mut Vec<u8>, event: &str, data: &impl Serialize) {
-    let Ok(json) = serde_json::to_vec(data) else { return };
-    for part in [b"event: ", event.as_bytes(), b"\ndata: ", &json, b"\n\n"] {
-        out.extend_from_slice(part);
     }
 }

@@ -156,6 +156,38 @@ impl LineFilter {
     }
 }
 
+/// Lets whole lines through that contain a text, in upper or lower case.
+#[derive(Debug)]
+pub(crate) struct Grep {
+    wanted: String,
+    partial: Vec<u8>,
+}
+
+impl Grep {
+    pub(crate) fn new(wanted: &str) -> Self {
+        Self { wanted: wanted.to_lowercase(), partial: Vec::new() }
+    }
+
+    /// The lines that are complete now and contain it.
+    pub(crate) fn push(&mut self, block: &[u8]) -> Vec<u8> {
+        let mut shown = Vec::new();
+        for part in block.split_inclusive(|byte| *byte == b'\n') {
+            self.partial.extend_from_slice(part);
+            if part.ends_with(b"\n") || self.partial.len() > LONGEST_LINE {
+                shown.extend(self.finish());
+            }
+        }
+        shown
+    }
+
+    /// The unfinished line, if it contains it.
+    pub(crate) fn finish(&mut self) -> Vec<u8> {
+        let line = std::mem::take(&mut self.partial);
+        let found = String::from_utf8_lossy(&line).to_lowercase().contains(&self.wanted);
+        if found { line } else { Vec::new() }
+    }
+}
+
 /// The last lines of a text of which nobody knows how long it is.
 #[derive(Debug)]
 pub(crate) struct Tail {

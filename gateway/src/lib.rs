@@ -12,10 +12,13 @@ mod body;
 mod changes;
 mod error;
 mod follow;
+mod follower;
 mod inside;
 mod logs;
 mod routes;
 mod server;
+mod socket;
+mod sse;
 mod stream;
 mod transcript;
 

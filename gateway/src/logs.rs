@@ -13,7 +13,7 @@ use skep_sys::watch::DirectoryWatch;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::follow::{RotatedLog, Tail};
+use crate::follow::{Grep, RotatedLog, Tail};
 use crate::transcript::RenderedJournal;
 
 /// Whose log.
@@ -223,26 +223,38 @@ fn read_file(
     }
 }
 
-/// The text as a body: its last `tail` lines or all of it, and with `follow` what comes after.
-pub(crate) fn body(text: Growing, tail: Option<usize>, follow: bool, stop: CancellationToken) -> HttpBody {
-    let state = Some((text, tail.map(Tail::new)));
+/// What of a text is wanted.
+#[derive(Debug)]
+pub(crate) struct Cut {
+    /// Only lines that contain this.
+    pub(crate) grep: Option<Grep>,
+    /// Only the last ones.
+    pub(crate) tail: Option<Tail>,
+    /// And what comes after.
+    pub(crate) follow: bool,
+}
+
+/// The text as a body: what is wanted of it, and with `follow` what comes after.
+pub(crate) fn body(text: Growing, cut: Cut, stop: CancellationToken) -> HttpBody {
+    let state = Some((text, cut));
     let stream = futures_util::stream::unfold(state, move |state| {
         let stop = stop.clone();
         async move {
-            let (mut text, mut tail) = state?;
+            let (mut text, mut cut) = state?;
             loop {
                 let (read_on, read) = text.read().await;
                 text = read_on;
                 match read {
-                    Ok(Some(block)) => match &mut tail {
-                        Some(tail) => tail.push(&block),
-                        None => return Some((Ok(block), Some((text, None)))),
-                    },
-                    Ok(None) => {
-                        if let Some(tail) = tail.take() {
-                            return Some((Ok(tail.finish()), Some((text, None))));
+                    Ok(Some(block)) => {
+                        if let Some(block) = cut.take(block) {
+                            return Some((Ok(block), Some((text, cut))));
                         }
-                        let goes_on = follow
+                    }
+                    Ok(None) => {
+                        if let Some(block) = cut.end() {
+                            return Some((Ok(block), Some((text, cut))));
+                        }
+                        let goes_on = cut.follow
                             && tokio::select! {
                                 grown = text.grown() => grown,
                                 () = stop.cancelled() => false,
@@ -260,6 +272,40 @@ pub(crate) fn body(text: Growing, tail: Option<usize>, follow: bool, stop: Cance
         }
     });
     HttpBody::from_stream(stream)
+}
+
+impl Cut {
+    /// What is sent of a block now.
+    fn take(&mut self, block: Bytes) -> Option<Bytes> {
+        let block = match &mut self.grep {
+            Some(grep) => Bytes::from(grep.push(&block)),
+            None => block,
+        };
+        match &mut self.tail {
+            Some(tail) => {
+                tail.push(&block);
+                None
+            }
+            None => (!block.is_empty()).then_some(block),
+        }
+    }
+
+    /// What is still to be sent when the text has come to its end as it is now.
+    fn end(&mut self) -> Option<Bytes> {
+        // A line that may still grow is looked at when it is whole.
+        let rest = match &mut self.grep {
+            Some(grep) if !self.follow => Bytes::from(grep.finish()),
+            _ => Bytes::new(),
+        };
+        let rest = match self.tail.take() {
+            Some(mut tail) => {
+                tail.push(&rest);
+                tail.finish()
+            }
+            None => rest,
+        };
+        (!rest.is_empty()).then_some(rest)
+    }
 }
 
 #[cfg(test)]

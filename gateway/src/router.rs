@@ -9,6 +9,7 @@ use skep_common::api::API;
 use skep_common::code::Code;
 use skep_supervisor::engine::Engine;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::auth::{Token, require_token};
 use crate::error::Failure;
@@ -25,6 +26,8 @@ pub(crate) struct App {
     pub(crate) limits: Limits,
     pub(crate) logs: LogPlaces,
     pub(crate) stop: CancellationToken,
+    /// Tasks that outlive a request, or a connection that became a WebSocket; shutdown waits for them.
+    pub(crate) tasks: TaskTracker,
 }
 
 /// The API's router.
@@ -57,6 +60,7 @@ pub(crate) fn router(app: App) -> Router {
         .route("/agents", get(agents::list));
     Router::new()
         .route("/health", get(daemon::health))
+        .route("/ready", get(daemon::ready))
         .nest(API, api)
         .fallback(no_route)
         .method_not_allowed_fallback(no_method)

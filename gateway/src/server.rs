@@ -22,6 +22,7 @@ use tower::ServiceExt as _;
 use crate::auth::{Peer, Token};
 use crate::logs::LogPlaces;
 use crate::router::{App, router};
+use crate::socket::ConnectionPlace;
 
 /// How long requests that are under way may take after the stop.
 const DRAIN: Duration = Duration::from_secs(2);
@@ -70,10 +71,11 @@ pub struct GatewayOptions {
 pub async fn serve(engine: Engine, listener: UnixListener, options: GatewayOptions, stop: CancellationToken) {
     let GatewayOptions { token, limits } = options;
     let logs = LogPlaces::new(engine.paths().clone());
-    let app = App { engine, token: Token::new(token), limits, logs, stop: stop.clone() };
+    let connections = TaskTracker::new();
+    let (token, tasks) = (Token::new(token), connections.clone());
+    let app = App { engine, token, limits, logs, stop: stop.clone(), tasks };
     let router = router(app);
     let places = Arc::new(Semaphore::new(limits.max_connections.min(Semaphore::MAX_PERMITS)));
-    let connections = TaskTracker::new();
     let uid = nix::unistd::geteuid().as_raw();
     loop {
         let accepted = tokio::select! {
@@ -129,9 +131,11 @@ async fn connection(
     limits: Limits,
     stop: CancellationToken,
 ) {
+    let place = ConnectionPlace::new(place);
     let service = service_fn(move |request: Request<Incoming>| {
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(peer.clone());
+        request.extensions_mut().insert(place.clone());
         router.clone().oneshot(request)
     });
     let mut http = hyper::server::conn::http1::Builder::new();
@@ -139,7 +143,7 @@ async fn connection(
         .header_read_timeout(limits.header_timeout)
         .keep_alive(true)
         .half_close(false);
-    let serving = http.serve_connection(TokioIo::new(stream), service);
+    let serving = http.serve_connection(TokioIo::new(stream), service).with_upgrades();
     tokio::pin!(serving);
     let ended = tokio::select! {
         ended = serving.as_mut() => ended,
@@ -153,7 +157,6 @@ async fn connection(
         // A client that went away or spoke nonsense is its own affair (G22).
         tracing::debug!("a connection ended: {error}");
     }
-    drop(place);
 }
 
 /// Tells a client that there are too many.

@@ -1,40 +1,33 @@
-//! A session's events from its journal: a JSON page, or a stream that follows (SSE).
+//! A session's events from its journal: a JSON page, or a stream that follows (server-sent events, WebSocket).
 //!
-//! Nothing is copied through the supervisor: the head's bell rings, the file is read in blocks of at most 64 KiB when the
-//! client can take more, and no record is parsed. A slow client costs one block.
-//!
-//! In a stream, a record is `id: seq`, `event: kind`, `data: record`. What has no `id` is about the stream itself:
-//! `event: epoch` (data `{"epoch":N}`) names the writer's epoch, at the start and when it changes; `event: error` (data:
-//! an error body) ends a stream whose next events are gone. A comment comes every 15 s of silence. A record that is
-//! damaged on disk is shown as `event: corrupt` with `{"seq":N,"kind":"corrupt"}`.
+//! In a stream, what has no `id` is about the stream itself: `epoch` (data `{"epoch":N}`) names the writer's epoch, at
+//! the start and when it changes; `error` (data: an error body) ends a stream whose next events are gone. A heartbeat
+//! comes when nothing else does. A record that is damaged on disk is shown as `corrupt` with `{"seq":N,"kind":"corrupt"}`.
 
-use std::fmt::Write as _;
-use std::path::PathBuf;
-use std::time::Duration;
+use std::path::Path;
 
-use axum::body::Body as HttpBody;
 use axum::extract::{FromRequestParts, State};
-use axum::http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE};
+use axum::http::HeaderMap;
+use axum::http::header::ACCEPT;
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue};
 use axum::response::{IntoResponse as _, Response};
-use bytes::{BufMut as _, Bytes, BytesMut};
+use bytes::Bytes;
 use serde_json::json;
 use serde_json::value::RawValue;
 use skep_common::api::{EventsPage, EventsQuery};
-use skep_common::code::{ApiError, Code, ErrorBody};
-use skep_common::ids::SessionId;
+use skep_common::code::{ApiError, Code};
+use skep_common::ids::PromptId;
 use skep_common::session::Head;
 use skep_journal::{CursorError, Line, Reader, tail_turns};
-use skep_supervisor::engine::Engine;
-use tokio::sync::watch;
-use tokio_util::sync::CancellationToken;
 
 use crate::body::{Names, Params};
 use crate::error::Failure;
+use crate::follower::{Begin, Follower};
 use crate::router::App;
+use crate::socket::{self, Upgrade};
+use crate::sse::{self, corrupt};
 
-/// What is read and sent at once.
+/// What a page reads at once.
 const BLOCK: usize = 64 * 1024;
 
 /// A JSON page is ended when it is this long.
@@ -43,10 +36,6 @@ const PAGE: usize = 4 * 1024 * 1024;
 /// Events on a page, where the client does not say.
 const DEFAULT_LIMIT: u32 = 100;
 const MAX_LIMIT: u32 = 1_000;
-
-/// A reader that is at most so many events behind reads them at once: they were just written and lie in memory. One that
-/// is further behind may have to wait for the disk, and does so on another thread.
-const NEAR: u64 = 512;
 
 /// `Last-Event-ID`, if the client sent one.
 #[derive(Debug)]
@@ -73,58 +62,48 @@ pub(crate) fn wants_stream(headers: &HeaderMap) -> bool {
         .any(|part| part.split(';').next().is_some_and(|kind| kind.trim() == "text/event-stream"))
 }
 
-/// The answer that carries a stream.
-pub(crate) fn streaming(body: HttpBody) -> Response {
-    let headers = [
-        (CONTENT_TYPE, HeaderValue::from_static("text/event-stream")),
-        (CACHE_CONTROL, HeaderValue::from_static("no-store")),
-    ];
-    (headers, body).into_response()
-}
-
 /// `GET /sessions/{id}/events`.
 pub(crate) async fn events(
     State(app): State<App>,
     names: Names,
     Params(query): Params<EventsQuery>,
     LastEventId(last): LastEventId,
+    upgrade: Upgrade,
     headers: HeaderMap,
 ) -> Result<Response, Failure> {
-    let streams = wants_stream(&headers);
+    let streams = upgrade.is_asked() || wants_stream(&headers);
     check(&query, streams)?;
-    let session = app.engine.session(names.first()).await?;
+    let limit = query.limit;
+    let wanted =
+        Wanted { after: last.or(query.after), epoch: query.epoch, tail_turns: query.tail_turns, until: None };
+    if upgrade.is_asked() {
+        return match begin(&app, names.first(), wanted).await {
+            Ok((begin, _)) => {
+                let follower =
+                    Follower::new(begin, app.engine.clone(), app.limits.heartbeat, app.stop.clone());
+                upgrade.serve(&app, socket::of_session(follower))
+            }
+            Err(Failure(error)) => upgrade.serve(&app, socket::refused(error)),
+        };
+    }
+    let (begin, now) = begin(&app, names.first(), wanted).await?;
+    if streams {
+        let follower = Follower::new(begin, app.engine.clone(), app.limits.heartbeat, app.stop.clone());
+        Ok(sse::of_session(follower, Bytes::new()))
+    } else {
+        page(begin.reader, now, limit.unwrap_or(DEFAULT_LIMIT)).await
+    }
+}
+
+/// Finds the place in the journal where a client wants to begin, and how far the journal goes now.
+pub(crate) async fn begin(app: &App, session: &str, wanted: Wanted) -> Result<(Begin, Head), Failure> {
+    let session = app.engine.session(session).await?;
     let mut head = app.engine.head(session.id).await?;
     let now = *head.borrow_and_update();
     let dir = app.engine.paths().session(&session.id);
-    let (reader, dir_now) = {
-        let wanted = Wanted { after: last.or(query.after), epoch: query.epoch, tail_turns: query.tail_turns };
-        blocking(move || open(dir, wanted, now)).await??
-    };
-    tracing::trace!(session.id = %session.id, "a reader of {} begins after {}", dir_now.display(), reader.position());
-    if streams {
-        let follower = Follower {
-            reader: Some(reader),
-            head,
-            epoch: None,
-            heartbeat: app.limits.heartbeat,
-            stop: app.stop.clone(),
-            session: session.id,
-            engine: app.engine.clone(),
-            closing: session.state.is_closed(),
-        };
-        let stream = futures_util::stream::unfold(Some(follower), |follower| async move {
-            let mut follower = follower?;
-            let block = follower.next().await;
-            match block {
-                Block::More(bytes) => Some((Ok::<Bytes, std::io::Error>(bytes), Some(follower))),
-                Block::Last(bytes) => Some((Ok(bytes), None)),
-                Block::End => None,
-            }
-        });
-        Ok(streaming(HttpBody::from_stream(stream)))
-    } else {
-        page(reader, now, query.limit.unwrap_or(DEFAULT_LIMIT)).await
-    }
+    let reader = blocking(move || open(&dir, wanted, now)).await??;
+    let until = wanted.until;
+    Ok((Begin { reader, head, session: session.id, closed: session.state.is_closed(), until }, now))
 }
 
 fn check(query: &EventsQuery, streams: bool) -> Result<(), Failure> {
@@ -139,33 +118,34 @@ fn check(query: &EventsQuery, streams: bool) -> Result<(), Failure> {
     }
 }
 
-/// Where a client wants to begin.
+/// Where a client wants to begin, and where it wants to end.
 #[derive(Debug, Clone, Copy)]
-struct Wanted {
-    after: Option<u64>,
-    epoch: Option<u64>,
-    tail_turns: Option<u32>,
+pub(crate) struct Wanted {
+    pub(crate) after: Option<u64>,
+    pub(crate) epoch: Option<u64>,
+    pub(crate) tail_turns: Option<u32>,
+    pub(crate) until: Option<PromptId>,
 }
 
-fn open(dir: PathBuf, wanted: Wanted, head: Head) -> Result<(Reader, PathBuf), Failure> {
+fn open(dir: &Path, wanted: Wanted, head: Head) -> Result<Reader, Failure> {
     let after = match (wanted.after, wanted.tail_turns) {
         (Some(after), _) => after,
-        (None, Some(turns)) => tail_turns(&dir, head, turns)
+        (None, Some(turns)) => tail_turns(dir, head, turns)
             .map_err(|error| Failure::internal("the turns of a session cannot be found", &error))?,
         (None, None) => 0,
     };
-    let reader = match Reader::open(&dir, after, wanted.epoch, head) {
+    let reader = match Reader::open(dir, after, wanted.epoch, head) {
         // Who asks from the beginning gets what is still kept.
         Err(CursorError::Expired { first_seq }) if after == 0 => {
-            Reader::open(&dir, first_seq.saturating_sub(1), wanted.epoch, head)
+            Reader::open(dir, first_seq.saturating_sub(1), wanted.epoch, head)
         }
         opened => opened,
     };
-    reader.map(|reader| (reader, dir)).map_err(|error| Failure(refusal(&error)))
+    reader.map_err(|error| Failure(refusal(&error)))
 }
 
 /// What a client is told of a cursor that cannot be read from.
-fn refusal(error: &CursorError) -> ApiError {
+pub(crate) fn refusal(error: &CursorError) -> ApiError {
     match error {
         CursorError::Expired { first_seq } => {
             let message = format!("events before {first_seq} are not kept any more");
@@ -220,121 +200,4 @@ fn shown(line: &Line) -> String {
         Line::Record(record) => String::from_utf8_lossy(&record.json).into_owned(),
         Line::Corrupt { seq } => corrupt(*seq),
     }
-}
-
-fn corrupt(seq: u64) -> String {
-    format!(r#"{{"seq":{seq},"kind":"corrupt"}}"#)
-}
-
-/// One client that follows one session.
-struct Follower {
-    reader: Option<Reader>,
-    head: watch::Receiver<Head>,
-    epoch: Option<u64>,
-    heartbeat: Duration,
-    stop: CancellationToken,
-    session: SessionId,
-    engine: Engine,
-    /// The session has been closed, or its last event was seen: the stream may be complete.
-    closing: bool,
-}
-
-/// What is sent next.
-enum Block {
-    More(Bytes),
-    Last(Bytes),
-    End,
-}
-
-impl Follower {
-    /// What is sent next; waits until there is something.
-    async fn next(&mut self) -> Block {
-        let silent_until = tokio::time::Instant::now() + self.heartbeat;
-        let mut changes = self.engine.changes();
-        loop {
-            let head = *self.head.borrow_and_update();
-            if self.epoch != Some(head.epoch) {
-                self.epoch = Some(head.epoch);
-                return Block::More(Bytes::from(format!(
-                    "event: epoch\ndata: {{\"epoch\":{}}}\n\n",
-                    head.epoch
-                )));
-            }
-            match self.read(head).await {
-                Ok(lines) if lines.is_empty() => {}
-                Ok(lines) => return Block::More(self.frame(&lines)),
-                Err(error) => return Block::Last(farewell(refusal(&error))),
-            }
-            if self.closing && self.is_complete(head).await {
-                return Block::End;
-            }
-            tokio::select! {
-                changed = self.head.changed() => if changed.is_err() { return Block::End },
-                changed = changes.changed(), if self.closing => if changed.is_err() { return Block::End },
-                () = tokio::time::sleep_until(silent_until) => {
-                    return Block::More(Bytes::from_static(b": heartbeat\n\n"));
-                }
-                () = self.stop.cancelled() => return Block::End,
-            }
-        }
-    }
-
-    async fn read(&mut self, head: Head) -> Result<Vec<Line>, CursorError> {
-        let Some(mut reader) = self.reader.take() else { return Ok(Vec::new()) };
-        if head.seq.saturating_sub(reader.position()) <= NEAR {
-            let read = reader.read(head, BLOCK);
-            self.reader = Some(reader);
-            return read;
-        }
-        let read = tokio::task::spawn_blocking(move || (reader.read(head, BLOCK), reader)).await;
-        let (read, reader) = read.map_err(|error| CursorError::Io(std::io::Error::other(error)))?;
-        self.reader = Some(reader);
-        read
-    }
-
-    fn frame(&mut self, lines: &[Line]) -> Bytes {
-        let size: usize = lines.iter().map(|line| 64 + json_len(line)).sum();
-        let mut out = BytesMut::with_capacity(size);
-        for line in lines {
-            match line {
-                Line::Record(record) => {
-                    self.closing |= record.kind() == "session_closed";
-                    head_of(&mut out, record.seq, record.kind());
-                    out.put_slice(&record.json);
-                }
-                Line::Corrupt { seq } => {
-                    head_of(&mut out, *seq, "corrupt");
-                    out.put_slice(corrupt(*seq).as_bytes());
-                }
-            }
-            out.put_slice(b"\n\n");
-        }
-        out.freeze()
-    }
-
-    /// Whether the session is closed for good and all of it was sent.
-    async fn is_complete(&self, head: Head) -> bool {
-        match self.engine.session(&self.session.to_string()).await {
-            Ok(info) => info.state.is_closed() && info.worker.is_none() && info.head.seq <= head.seq,
-            Err(_) => true,
-        }
-    }
-}
-
-fn json_len(line: &Line) -> usize {
-    match line {
-        Line::Record(record) => record.json.len(),
-        Line::Corrupt { .. } => 64,
-    }
-}
-
-/// The head of a message. A kind comes from the journal, whose lines hold no newline.
-fn head_of(out: &mut BytesMut, seq: u64, kind: &str) {
-    write!(out, "id: {seq}\nevent: {kind}\ndata: ").expect("writing to memory does not fail");
-}
-
-/// The last message of a stream that cannot go on.
-pub(crate) fn farewell(error: ApiError) -> Bytes {
-    let body = serde_json::to_string(&ErrorBody { error }).unwrap_or_default();
-    Bytes::from(format!("event: error\ndata: {body}\n\n"))
 }

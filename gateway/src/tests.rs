@@ -4,4 +4,6 @@ mod bench;
 mod inputs;
 mod logs;
 mod peers;
+mod runs;
+mod sockets;
 mod streams;

@@ -9,6 +9,7 @@ pub mod launch;
 pub mod lifecycle;
 pub mod pool;
 pub mod registry;
+pub mod session_page;
 pub mod sessions;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;

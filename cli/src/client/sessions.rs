@@ -38,7 +38,15 @@ impl Client {
 
     /// The sessions, newest change first.
     pub(crate) async fn sessions(&self, all: bool) -> Result<SessionList, ClientError> {
-        self.get(if all { "/sessions?all=true" } else { "/sessions" }).await
+        let path = format!("/sessions?all={all}&limit=500");
+        let mut whole: SessionList = self.get(&path).await?;
+        while let Some(cursor) = whole.next.take() {
+            let page: SessionList = self.get(&format!("{path}&cursor={cursor}")).await?;
+            whole.sessions.extend(page.sessions);
+            whole.next = page.next;
+        }
+        whole.sessions.sort_by_key(|session| std::cmp::Reverse(session.updated_at));
+        Ok(whole)
     }
 
     /// Prompts a session. A second delivery of the same id is acknowledged, so a lost answer is asked for again.
@@ -86,7 +94,7 @@ impl Client {
 
     /// The feed of all sessions.
     pub(crate) async fn feed(&self) -> Result<Feed, ClientError> {
-        let stream = self.download("/sessions?all=true", "text/event-stream").await?;
+        let stream = self.download("/sessions", "text/event-stream").await?;
         Ok(Feed { stream, parser: Parser::default(), ready: VecDeque::new() })
     }
 }

@@ -27,6 +27,9 @@ pub struct LogsQuery {
     /// Which log.
     #[serde(default, rename = "type")]
     pub log_type: LogType,
+    /// Only lines that contain this text, in upper or lower case (1 to 200 characters); applied before `tail`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grep: Option<String>,
     /// Only the last so many lines.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tail: Option<u32>,

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{PromptId, SessionId};
-use crate::session::{Consent, ContentBlock, WhenBusy};
+use crate::session::{Consent, ContentBlock, TurnSummary, WhenBusy};
 
 use super::sessions::CreateSession;
 use super::sessions::SessionInfo;
@@ -62,4 +62,21 @@ pub struct RunAccepted {
     pub created: bool,
     /// The prompt.
     pub prompt: PromptAccepted,
+    /// How its turn ended, where the request waited for that and it did in time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub turn: Option<TurnSummary>,
+    /// What the agent said in that turn (its last 256 KiB), beside it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
+}
+
+/// The query of `POST /runs`. With `Accept: text/event-stream` the answer is event `run` (data: [`RunAccepted`]), then
+/// the events of the turn as `GET /sessions/{id}/events` streams them, up to its end.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RunQuery {
+    /// Wait for the end of the turn, at most so many seconds (1 to 3,600): 200 with `turn`, or 202 if it still runs
+    /// then. The run goes on when the client does not wait any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wait: Option<u32>,
 }

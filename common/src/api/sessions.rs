@@ -65,22 +65,52 @@ pub struct SessionInfo {
     pub updated_at: Timestamp,
 }
 
-/// `GET /sessions`. With `Accept: text/event-stream` the same list comes first as event `snapshot`, then every
-/// changed session as event `session` (data: [`SessionInfo`]), removed ones as event `removed` (data: `{"id":…}`);
-/// not replayed.
+/// `GET /sessions`: a page. With `Accept: text/event-stream`, or as a WebSocket, all open sessions come first as event
+/// `snapshot`, then every changed session as event `session` (data: [`SessionInfo`]), removed ones as event `removed`
+/// (data: `{"id":…}`); not replayed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SessionList {
-    /// The sessions, newest change first.
+    /// The sessions, the latest created first.
     pub sessions: Vec<SessionInfo>,
+    /// Pass it as `cursor` for the next page; none on the last one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
 }
 
-/// The query of `GET /sessions`.
+/// The query of `GET /sessions`. What is left out filters nothing, except that closed sessions must be asked for.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SessionQuery {
     /// Closed sessions too.
     #[serde(default)]
     pub all: bool,
+    /// Only closed ones, or only open ones; not together with `all`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub closed: Option<bool>,
+    /// Only those in this state.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<SessionState>,
+    /// Only those of this agent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent: Option<String>,
+    /// Only those whose name begins so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name_prefix: Option<String>,
+    /// Only those that were started so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<SessionKind>,
+    /// Only those that work in exactly this directory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cwd: Option<String>,
+    /// Only those that wait for a person (`true`), or only those that do not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub needs_you: Option<bool>,
+    /// At most so many (1 to 500; default 100).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u32>,
+    /// The `next` of the page before. Sessions that came or went meanwhile shift nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cursor: Option<String>,
 }
 
 /// `POST /sessions`: 201 when created, 200 when `continue_open` found it open.

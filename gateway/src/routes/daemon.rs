@@ -3,7 +3,8 @@
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use skep_common::api::{DaemonStatus, Health, Reloaded};
+use skep_common::api::{DaemonStatus, Health, Reloaded, WorkerState};
+use skep_common::code::Code;
 use skep_supervisor::engine::StopKind;
 
 use crate::body::Body;
@@ -15,6 +16,19 @@ use crate::routes::sessions::NoFields;
 /// `GET /health`.
 pub(crate) async fn health(State(app): State<App>) -> Json<Health> {
     Json(app.engine.health())
+}
+
+/// `GET /ready`: whether a prompt would find somebody to do it.
+pub(crate) async fn ready(State(app): State<App>) -> Result<Json<Health>, Failure> {
+    let health = app.engine.health();
+    if health.status != "ok" {
+        return Err(Failure::new(Code::ShuttingDown, "the daemon is stopping"));
+    }
+    let workers = app.engine.workers().await?;
+    if !workers.is_empty() && workers.iter().all(|worker| worker.state == WorkerState::Parked) {
+        return Err(Failure::new(Code::PoolFull, "every worker is parked"));
+    }
+    Ok(Json(health))
 }
 
 /// `GET /daemon`.

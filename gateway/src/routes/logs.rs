@@ -11,12 +11,16 @@ use skep_journal::Reader;
 
 use crate::body::{Names, Params};
 use crate::error::Failure;
-use crate::logs::{self, Growing, Subject};
+use crate::follow::{Grep, Tail};
+use crate::logs::{self, Cut, Growing, Subject};
 use crate::router::App;
 use crate::transcript::RenderedJournal;
 
 /// Lines that a tail may have at most.
 const MAX_TAIL: u32 = 100_000;
+
+/// Characters that a search may have at most.
+const MAX_GREP: usize = 200;
 
 /// `GET /sessions/{id}/logs`.
 pub(crate) async fn of_session(
@@ -50,6 +54,12 @@ async fn answer(app: &App, subject: Subject, query: LogsQuery) -> Result<Respons
     if query.tail.is_some_and(|tail| tail > MAX_TAIL) {
         return Err(Failure::new(Code::InvalidValue, "`tail` must be at most 100000"));
     }
+    let grep = match query.grep.as_deref() {
+        Some(grep) if !(1..=MAX_GREP).contains(&grep.chars().count()) => {
+            return Err(Failure::new(Code::InvalidValue, "`grep` must be 1 to 200 characters long"));
+        }
+        grep => grep.map(Grep::new),
+    };
     let places = app.logs.clone();
     let asked = (subject.clone(), query.log_type);
     let chosen = tokio::task::spawn_blocking(move || {
@@ -74,8 +84,8 @@ async fn answer(app: &App, subject: Subject, query: LogsQuery) -> Result<Respons
     };
     let body = match text {
         Some(text) => {
-            let tail = query.tail.map(|tail| usize::try_from(tail).unwrap_or(usize::MAX));
-            logs::body(text, tail, query.follow, app.stop.clone())
+            let tail = query.tail.map(|tail| Tail::new(usize::try_from(tail).unwrap_or(usize::MAX)));
+            logs::body(text, Cut { grep, tail, follow: query.follow }, app.stop.clone())
         }
         // Nothing was logged yet.
         None => axum::body::Body::empty(),

@@ -7,8 +7,9 @@ use axum::response::{IntoResponse as _, Response};
 use serde::Deserialize;
 use skep_common::api::{
     CancelRequest, CloseRequest, CreateSession, DeleteQuery, PromptAccepted, PromptRequest, SessionInfo,
-    SessionList, SessionQuery,
+    SessionQuery,
 };
+use skep_common::code::Code;
 use skep_common::session::{Consent, PermissionMode};
 use skep_supervisor::engine::Caller;
 
@@ -18,6 +19,7 @@ use crate::changes;
 use crate::error::Failure;
 use crate::inside::Asker;
 use crate::router::App;
+use crate::socket::Upgrade;
 use crate::stream::wants_stream;
 
 /// A body without fields.
@@ -44,13 +46,20 @@ impl<S: Send + Sync> axum::extract::FromRequestParts<S> for By {
 pub(crate) async fn list(
     State(app): State<App>,
     Params(query): Params<SessionQuery>,
+    upgrade: Upgrade,
     headers: HeaderMap,
 ) -> Result<Response, Failure> {
-    if wants_stream(&headers) {
-        return Ok(changes::stream(app.engine, app.limits.heartbeat, app.stop));
+    let streams = upgrade.is_asked() || wants_stream(&headers);
+    if streams && query != SessionQuery::default() {
+        return Err(Failure::new(Code::InvalidValue, "the stream of all sessions takes no filters"));
     }
-    let sessions = app.engine.sessions(query.all).await?;
-    Ok(Json(SessionList { sessions }).into_response())
+    if upgrade.is_asked() {
+        return upgrade.serve(&app, changes::as_messages(&app));
+    }
+    if streams {
+        return Ok(changes::as_events(&app));
+    }
+    Ok(Json(app.engine.session_page(query).await?).into_response())
 }
 
 /// `POST /sessions`.

@@ -85,3 +85,21 @@ async fn c5_a_followed_log_goes_on_with_the_next_day() {
     until("23:59\n00:00\n00:01\n").await;
     bench.end().await;
 }
+
+#[tokio::test]
+async fn c4_a_log_is_searched_in_upper_and_lower_case_before_its_tail_is_cut() {
+    let bench = Bench::start().await;
+    let logs = bench.engine.paths().logs();
+    std::fs::create_dir_all(&logs).unwrap();
+    std::fs::write(logs.join("w1.log"), "an Error\nfine\nÄRGER\nerror again\nthe end, an ERROR").unwrap();
+    let found = async |query: &str| text(&bench, &format!("/workers/w1/logs?type=process&{query}")).await.1;
+    assert_eq!(found("grep=eRRor").await, "an Error\nerror again\nthe end, an ERROR");
+    assert_eq!(found("grep=error&tail=1").await, "the end, an ERROR");
+    assert_eq!(found("grep=%C3%A4rger").await, "ÄRGER\n");
+    assert_eq!(found("grep=.*").await, "", "it is a text and no pattern");
+    for senseless in ["grep=".to_owned(), format!("grep={}", "x".repeat(201))] {
+        let path = format!("/api/v1/workers/w1/logs?{senseless}");
+        assert_eq!(bench.send(Method::GET, &path, b"", &[]).await.status(), 422, "{senseless}");
+    }
+    bench.end().await;
+}

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use skep_common::api::{AddWorker, SessionInfo, WaitingPermission, WorkerInfo};
+use skep_common::api::{AddWorker, SessionInfo, SessionList, WaitingPermission, WorkerInfo};
 use skep_common::code::{ApiError, Code};
 use skep_common::ids::{SessionId, WorkerId};
 use skep_common::protocol::{Command, Reply};
@@ -22,6 +22,7 @@ use super::disk;
 use super::notify::Notifier;
 use super::port::{WorkerAction, Workers};
 use crate::pool::PoolEvent;
+use crate::session_page::Wanted;
 use crate::sessions::Changes;
 
 /// How often closed sessions are looked through.
@@ -44,6 +45,7 @@ pub(crate) enum Call {
     Remove(SessionId, bool, ReplyTo<()>),
     Find(String, ReplyTo<SessionInfo>),
     List(bool, ReplyTo<Vec<SessionInfo>>),
+    Page(Wanted, ReplyTo<SessionList>),
     Summary(ReplyTo<Summary>),
     Permissions(ReplyTo<Vec<WaitingPermission>>),
     Head(SessionId, ReplyTo<watch::Receiver<Head>>),
@@ -175,6 +177,7 @@ impl Actor {
                 answer(reply, info);
             }
             Call::List(all, reply) => answer(reply, Ok(self.core.index.list(all))),
+            Call::Page(wanted, reply) => answer(reply, Ok(wanted.page(&self.core.index))),
             Call::Summary(reply) => {
                 let summary = Summary { open: self.core.index.list(false), closed: self.core.index.closed() };
                 answer(reply, Ok(summary));

@@ -3,7 +3,8 @@
 use jiff::Timestamp;
 use skep_common::api::{
     AgentInfo, AgentList, AnswerAccepted, AnswerRequest, CancelRequest, CloseRequest, CreateSession,
-    PromptAccepted, PromptRequest, RunAccepted, RunRequest, SessionInfo, WaitingPermission,
+    PromptAccepted, PromptRequest, RunAccepted, RunRequest, SessionInfo, SessionList, SessionQuery,
+    WaitingPermission,
 };
 use skep_common::code::{ApiError, Code};
 use skep_common::ids::{AnswerId, PermissionId, PromptId, SessionId};
@@ -16,6 +17,7 @@ use super::actor::Call;
 use super::core::Act;
 use super::create::{CheckedCreate, Choice, Created};
 use super::{Caller, Engine, directory};
+use crate::session_page::Wanted;
 use crate::sessions::Changes;
 
 impl Engine {
@@ -26,6 +28,16 @@ impl Engine {
     /// `shutting_down` when the engine has ended.
     pub async fn sessions(&self, all: bool) -> Result<Vec<SessionInfo>, ApiError> {
         self.ask(|reply| Call::List(all, reply)).await
+    }
+
+    /// A page of the sessions that a client asks for, the latest created first.
+    ///
+    /// # Errors
+    ///
+    /// `invalid_value` for a query that makes no sense, `shutting_down` when the engine has ended.
+    pub async fn session_page(&self, query: SessionQuery) -> Result<SessionList, ApiError> {
+        let wanted = Wanted::check(query)?;
+        self.ask(|reply| Call::Page(wanted, reply)).await
     }
 
     /// A session by id, by name (the open one, else the latest closed one) or by a unique prefix of either.
@@ -114,7 +126,7 @@ impl Engine {
         let Created { info, created } = self.create(wanted).await?;
         let prompt = self.prompt(info.id, request.prompt, caller).await?;
         let session = self.session(&info.id.to_string()).await.unwrap_or(info);
-        Ok(RunAccepted { session, created, prompt })
+        Ok(RunAccepted { session, created, prompt, turn: None, text: None })
     }
 
     async fn act(&self, session: SessionId, act: Act) -> Result<Reply, ApiError> {
