@@ -20,10 +20,9 @@ impl Model {
     /// When it cannot be started.
     #[must_use]
     pub fn start() -> Self {
-        let script = "ip link set lo up && exec \"$0\" \"$@\"";
         let process = Cmd::new(built("stub-model"), "/")
             .arg(PORT.to_string())
-            .wrapped(["unshare", "--net", "--", "sh", "-c", script])
+            .wrapped([built("netns").as_os_str(), "new".as_ref()])
             .start();
         process.wait_stdout("listening on");
         Self { process }
@@ -37,7 +36,8 @@ impl Model {
 
     /// A program, put into the model's network.
     pub fn enclose(&self, program: Cmd) -> Cmd {
-        program.wrapped(["nsenter", &format!("--net=/proc/{}/ns/net", self.process.pid()), "--"])
+        let pid = self.process.pid().to_string();
+        program.wrapped([built("netns").as_os_str(), "enter".as_ref(), pid.as_ref()])
     }
 
     /// What it was asked so far, a line for each request.

@@ -1,36 +1,32 @@
-//! The tests with agents that others wrote: npm packages at pinned versions, installed into the user's cache once for
-//! each lock file. What is in place is whole; what an interrupted installation left is in nobody's way.
+//! The agents that others wrote, for the tests: npm packages at pinned versions, each checked against the lock file's
+//! hash, installed into the user's cache once for each lock file. What is in place is whole; what an interrupted
+//! installation left is in nobody's way. Where npm's registry cannot be reached, the tests have failed.
 
 use std::fs;
 use std::path::Path;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
+use serde_json::Value;
 use skep_tests::agents::{PINNED, cache_dir, pinned_dir};
 
 use crate::run::{cargo, run, say, tool};
+use crate::tools;
 
-/// Installs the agents if they are not there, and runs their tests.
+/// Installs the agents if they are not there, and runs their tests alone.
 pub(crate) fn test() -> Result<()> {
     install()?;
     run(cargo().args(["build", "--workspace", "--bins"]))?;
-    run(cargo().args([
-        "nextest",
-        "run",
-        "--profile",
-        "agents",
-        "--package",
-        "skep-tests",
-        "--test",
-        "agents",
-    ]))
+    let nextest = tools::cargo_nextest()?;
+    run(tool(nextest).args(["nextest", "run", "--package", "skep-tests", "--test", "agents"]))
 }
 
-fn install() -> Result<()> {
+/// Installs the agents if they are not there.
+pub(crate) fn install() -> Result<()> {
     let dir = cache_dir();
     if dir.is_dir() {
         return Ok(());
     }
-    say(&format!("installing the tests' agents into {} (once, some minutes, 1.6 GB)", dir.display()));
+    say(&format!("installing the tests' agents into {} (once, a minute or more, 1.7 GB)", dir.display()));
     let cache = dir.parent().context("the cache is a directory in another")?;
     fs::create_dir_all(cache).with_context(|| format!("failed to make {}", cache.display()))?;
     let begun = tempfile::Builder::new().prefix("installing-").tempdir_in(cache)?;
@@ -48,6 +44,22 @@ fn fill(dir: &Path) -> Result<()> {
             .with_context(|| format!("failed to copy {name}"))?;
     }
     let mut npm = tool("npm");
-    npm.args(["ci", "--no-audit", "--no-fund", "--loglevel=error"]).current_dir(dir);
-    run(&mut npm).context("failed to install the tests' agents (npm and its registry are needed)")
+    npm.args(["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]).current_dir(dir);
+    run(&mut npm).context("failed to install the tests' agents (npm and its registry are needed)")?;
+    all_checked(&dir.join("node_modules/.package-lock.json"))?;
+    // The one script that an agent needs: it puts opencode's program for this machine into its place.
+    let opencode = dir.join("node_modules/opencode-ai");
+    run(tool(dir.join("node_modules/.bin/node")).arg("postinstall.mjs").current_dir(opencode))
+}
+
+/// Whether each package that npm installed has a hash. The lock has some without: packages for other systems, which
+/// npm insists on and does not install.
+fn all_checked(installed: &Path) -> Result<()> {
+    let text = fs::read_to_string(installed).context("failed to read what npm installed")?;
+    let list: Value = serde_json::from_str(&text).context("what npm installed is no JSON")?;
+    let packages = list["packages"].as_object().context("npm lists what it installed")?;
+    let unchecked: Vec<&String> =
+        packages.iter().filter(|(_, package)| package["integrity"].is_null()).map(|(name, _)| name).collect();
+    ensure!(unchecked.is_empty(), "installed without a hash in the lock file: {unchecked:?}");
+    Ok(())
 }

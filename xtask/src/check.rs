@@ -4,12 +4,13 @@
 use anyhow::{Result, bail};
 
 use crate::run::{cargo, output, run as run_tool, say, tool};
-use crate::tools;
+use crate::{agents, tools};
 
 /// Runs everything.
 pub(crate) fn run() -> Result<()> {
     let mut report = Report::default();
     report.take("tools", tools::install());
+    report.take("agents", agents::install());
     report.take("format", run_tool(cargo().args(["fmt", "--all", "--check"])));
     let clippy = ["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"];
     report.take("clippy", run_tool(cargo().args(clippy)));

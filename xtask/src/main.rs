@@ -25,7 +25,7 @@ struct Xtask {
 enum Command {
     /// Run every check and every test; report all that failed.
     Check,
-    /// Install real agents from npm, at their pinned versions, and test skep with them.
+    /// Run only the tests with real agents from npm, installed at their pinned versions.
     Agents,
     /// Measure what skep costs, as figures and ratios of one run.
     Bench(bench::Bench),

@@ -8,7 +8,6 @@ use crate::run::{cargo, output, run, say, target, tool};
 
 const CARGO_DENY: &str = "0.20.2";
 const CARGO_NEXTEST: &str = "0.9.143";
-const ACPX: &str = "0.19.1";
 
 /// Where tools are installed.
 fn tools() -> PathBuf {
@@ -19,7 +18,7 @@ fn tools() -> PathBuf {
 pub(crate) fn install() -> Result<()> {
     cargo_deny()?;
     cargo_nextest()?;
-    acpx()
+    Ok(())
 }
 
 /// The path of cargo-deny, installed if it is missing.
@@ -47,18 +46,4 @@ fn cargo_tool(name: &str, version: &str, options: &[&str]) -> Result<PathBuf> {
     install.args(["install", "--locked", "--quiet", "--root"]).arg(tools()).arg(package).args(options);
     run(&mut install).with_context(|| format!("failed to install {name}"))?;
     Ok(path)
-}
-
-/// Installs the independent ACP client that a test runs against our agent.
-fn acpx() -> Result<()> {
-    let manifest = tools().join("node_modules/acpx/package.json");
-    let installed = std::fs::read_to_string(manifest).unwrap_or_default();
-    let version = serde_json::from_str::<serde_json::Value>(&installed).unwrap_or_default();
-    if version["version"] == ACPX {
-        return Ok(());
-    }
-    std::fs::create_dir_all(tools())?;
-    let mut install = tool("npm");
-    install.args(["install", "--silent", "--no-audit", "--no-fund", "--prefix"]).arg(tools());
-    run(install.arg(format!("acpx@{ACPX}"))).context("failed to install acpx (Node.js and npm are needed)")
 }

@@ -23,8 +23,6 @@ pub(crate) struct Recipe {
     pub(crate) run: &'static str,
     /// It loses a session that is loaded in the minute of the clock in which it was made.
     pub(crate) loses_young_sessions: bool,
-    /// It answers a prompt as if all were well when its model fails, with the error as its text.
-    pub(crate) hides_errors: bool,
 }
 
 pub(crate) const QWEN: Recipe = Recipe {
@@ -44,7 +42,6 @@ pub(crate) const QWEN: Recipe = Recipe {
     },
     run: "run",
     loses_young_sessions: false,
-    hides_errors: false,
 };
 
 pub(crate) const GEMINI: Recipe = Recipe {
@@ -67,7 +64,6 @@ pub(crate) const GEMINI: Recipe = Recipe {
     },
     run: "run",
     loses_young_sessions: true,
-    hides_errors: false,
 };
 
 pub(crate) const OPENCODE: Recipe = Recipe {
@@ -98,7 +94,6 @@ pub(crate) const OPENCODE: Recipe = Recipe {
     },
     run: "run",
     loses_young_sessions: false,
-    hides_errors: false,
 };
 
 pub(crate) const CLAUDE: Recipe = Recipe {
@@ -117,7 +112,6 @@ pub(crate) const CLAUDE: Recipe = Recipe {
     },
     run: "run",
     loses_young_sessions: false,
-    hides_errors: false,
 };
 
 pub(crate) const CODEX: Recipe = Recipe {
@@ -145,7 +139,6 @@ pub(crate) const CODEX: Recipe = Recipe {
     // It asks only where a command is to leave its sandbox.
     run: "escape",
     loses_young_sessions: false,
-    hides_errors: true,
 };
 
 impl Recipe {

@@ -1,6 +1,7 @@
 //! Programs that others wrote: curl as a client of the API, acpx as a client of the built-in agent.
 
-use skep_tests::env::{TestEnv, target_dir};
+use skep_tests::agents;
+use skep_tests::env::TestEnv;
 use skep_tests::wait::SOON;
 
 #[test]
@@ -41,11 +42,12 @@ fn curl_speaks_the_api_over_the_unix_socket() {
 #[test]
 fn acpx_runs_the_built_in_agent() {
     let env = TestEnv::new();
-    let acpx = target_dir().parent().unwrap().join("tools/node_modules/.bin/acpx");
-    assert!(acpx.exists(), "{} is missing: `cargo xtask check` installs it", acpx.display());
+    let programs = agents::programs();
+    let path = format!("{}:/usr/local/bin:/usr/bin:/bin", programs.display());
     let agent = format!("'{}' agent shell", env.bin().display());
     let exec = |permission: &str, prompt: &str| {
-        env.program(&acpx)
+        env.program(&programs.join("acpx"))
+            .env("PATH", &path)
             .args(["--agent", &agent, permission, "--format", "json", "exec", prompt])
             .limit(SOON * 2)
             .run()
