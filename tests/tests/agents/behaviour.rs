@@ -6,7 +6,7 @@ use nix::sys::signal::Signal;
 use skep_tests::cmd::Output;
 use skep_tests::procs;
 
-use crate::recipes::{CLAUDE, CODEX, GEMINI, KEY, OPENCODE, QWEN, Recipe};
+use crate::recipes::{CLAUDE, CLAUDE_CLI, CODEX, GEMINI, KEY, OPENCODE, QWEN, Recipe};
 use crate::world::World;
 
 /// A module of tests for each agent.
@@ -53,6 +53,7 @@ agents! {
     gemini: GEMINI;
     opencode: OPENCODE;
     claude: CLAUDE;
+    claude_cli: CLAUDE_CLI;
     codex: CODEX;
 }
 

@@ -114,6 +114,24 @@ pub(crate) const CLAUDE: Recipe = Recipe {
     loses_young_sessions: false,
 };
 
+/// Without the adapter: the program that the adapter's package brings along.
+pub(crate) const CLAUDE_CLI: Recipe = Recipe {
+    name: "claude-cli",
+    command: &[
+        "../@anthropic-ai/claude-agent-sdk-linux-x64/claude",
+        "-p",
+        "--input-format",
+        "stream-json",
+        "--output-format",
+        "stream-json",
+        "--verbose",
+        "--include-partial-messages",
+        "--permission-prompt-tool",
+        "stdio",
+    ],
+    ..CLAUDE
+};
+
 pub(crate) const CODEX: Recipe = Recipe {
     name: "codex",
     command: &["codex-acp"],

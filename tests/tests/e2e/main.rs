@@ -44,6 +44,9 @@ mod presets;
 mod oneshot;
 
 #[cfg(test)]
+mod claude_stream;
+
+#[cfg(test)]
 mod workers;
 
 #[cfg(test)]

@@ -105,14 +105,6 @@ pub enum LaunchError {
         /// What to do, with a separator, or nothing.
         hint: String,
     },
-    /// skep does not speak its language yet.
-    #[error("agent `{agent}` is driven by `{driver}`, which this skep does not have")]
-    Driver {
-        /// The agent.
-        agent: String,
-        /// What drives it.
-        driver: Driver,
-    },
     /// The session's own home directory cannot be made.
     #[error("the home directory of agent `{agent}` in this session cannot be made: {why}")]
     Home {
@@ -143,11 +135,8 @@ impl Launch {
         let settings = origin.settings;
         let preset =
             settings.agents.get(&spec.agent).ok_or_else(|| LaunchError::Unknown(spec.agent.clone()))?;
-        if preset.driver == Driver::ClaudeStream {
-            return Err(LaunchError::Driver { agent: spec.agent.clone(), driver: preset.driver });
-        }
         let mut argv = command(preset)?;
-        if preset.driver == Driver::Acp {
+        if preset.driver != Driver::Oneshot {
             argv.extend(preset.mode_args.of(spec.permission_mode).into_iter().flatten().map(OsString::from));
         }
         if preset.private_home {

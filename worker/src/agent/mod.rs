@@ -1,6 +1,7 @@
 //! Drivers: how a session talks to its agent.
 
 pub mod acp;
+pub(crate) mod claude_stream;
 pub mod launch;
 pub(crate) mod oneshot;
 pub mod probe;

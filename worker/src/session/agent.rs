@@ -9,6 +9,7 @@ use super::prompts::After;
 use super::recap::recap;
 use super::{Session, Slot};
 use crate::agent::acp::{Agent, FromAgent, Gone, Said, Started, Stop, ToAgent};
+use crate::agent::claude_stream::driver::ClaudeStream;
 use crate::agent::launch::{Launch, Origin, is_built_in_shell};
 use crate::agent::oneshot::driver::Run;
 use crate::agent::oneshot::ending::Finished;
@@ -44,9 +45,18 @@ impl Session {
     fn launch(&mut self, mut launch: Launch) {
         let exe = self.shared.exe.clone();
         let preset = self.shared.settings.agents.get(&self.spec.agent);
-        let Some(preset) = preset.filter(|preset| preset.driver == Driver::Oneshot) else {
-            self.slot = Slot::Starting(Agent::start(launch, exe, &self.shared.tracker));
-            return;
+        let preset = match preset {
+            Some(preset) if preset.driver == Driver::Oneshot => preset,
+            Some(preset) if preset.driver == Driver::ClaudeStream => {
+                let (title, resume_args) = (preset.title.clone(), preset.resume_args.clone());
+                let agent = ClaudeStream { launch, title, resume_args };
+                self.slot = Slot::Starting(agent.start(exe, &self.shared.tracker));
+                return;
+            }
+            Some(_) | None => {
+                self.slot = Slot::Starting(Agent::start(launch, exe, &self.shared.tracker));
+                return;
+            }
         };
         let prompt = self.turns.running().map(Prompt::text).unwrap_or_default();
         match plan(preset, self.spec.permission_mode, &prompt, launch.resume.as_deref()) {

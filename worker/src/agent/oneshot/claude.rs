@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::found::{Call, Done, Found, Usage, content, message, string, words};
 
 /// What a line says; none if it is of no known kind.
-pub(super) fn read(line: &Value) -> Option<Vec<Found>> {
+pub(in crate::agent) fn read(line: &Value) -> Option<Vec<Found>> {
     let mut found = Vec::new();
     match line["type"].as_str()? {
         "system" => {

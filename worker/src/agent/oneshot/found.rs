@@ -19,7 +19,7 @@ const TITLE: usize = 500;
 
 /// One thing that a line says.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Found {
+pub(in crate::agent) enum Found {
     /// The agent's own id for the session.
     Session(String),
     /// A part of the answer.
@@ -44,36 +44,36 @@ pub(super) enum Found {
 
 /// The use of a tool.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Call {
-    pub(super) id: String,
+pub(in crate::agent) struct Call {
+    pub(in crate::agent) id: String,
     /// The tool's name.
-    pub(super) name: String,
-    pub(super) input: Value,
+    pub(in crate::agent) name: String,
+    pub(in crate::agent) input: Value,
 }
 
 /// The end of a tool's use.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Done {
-    pub(super) id: String,
-    pub(super) failed: bool,
-    pub(super) output: String,
+pub(in crate::agent) struct Done {
+    pub(in crate::agent) id: String,
+    pub(in crate::agent) failed: bool,
+    pub(in crate::agent) output: String,
 }
 
 /// What a turn has cost.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub(super) struct Usage {
-    pub(super) input: u64,
-    pub(super) output: u64,
+pub(in crate::agent) struct Usage {
+    pub(in crate::agent) input: u64,
+    pub(in crate::agent) output: u64,
     /// The context window; zero where the agent does not say.
-    pub(super) size: u64,
+    pub(in crate::agent) size: u64,
     /// In US dollars.
-    pub(super) cost: Option<f64>,
+    pub(in crate::agent) cost: Option<f64>,
     /// It is of one request to the model, and adds up.
-    pub(super) step: bool,
+    pub(in crate::agent) step: bool,
 }
 
 /// A text as updates.
-pub(super) fn text(kind: &str, mut text: &str) -> Vec<Box<RawValue>> {
+pub(in crate::agent) fn text(kind: &str, mut text: &str) -> Vec<Box<RawValue>> {
     let mut updates = Vec::new();
     while !text.is_empty() {
         let (piece, rest) = text.split_at(text.floor_char_boundary(PIECE.min(text.len())));
@@ -84,7 +84,7 @@ pub(super) fn text(kind: &str, mut text: &str) -> Vec<Box<RawValue>> {
 }
 
 /// The use of a tool as an update.
-pub(super) fn call(call: &Call) -> Option<Box<RawValue>> {
+pub(in crate::agent) fn call(call: &Call) -> Option<Box<RawValue>> {
     let size = call.input.to_string();
     let input = if size.len() > KEPT { Value::String(clip(&size, KEPT)) } else { call.input.clone() };
     raw(&json!({
@@ -97,8 +97,20 @@ pub(super) fn call(call: &Call) -> Option<Box<RawValue>> {
     }))
 }
 
+/// The use of a tool that waits for permission, as a request for that has it. Its input is whole: rules and people decide
+/// on all of it.
+pub(in crate::agent) fn pending(call: &Call) -> Option<Box<RawValue>> {
+    raw(&json!({
+        "toolCallId": clip(&call.id, ID),
+        "title": title(call),
+        "kind": kind(&call.name),
+        "status": "pending",
+        "rawInput": call.input,
+    }))
+}
+
 /// Its end as an update.
-pub(super) fn done(done: &Done) -> Option<Box<RawValue>> {
+pub(in crate::agent) fn done(done: &Done) -> Option<Box<RawValue>> {
     let text = clip(&done.output, KEPT);
     let content = match text.is_empty() {
         true => json!([]),
@@ -113,7 +125,7 @@ pub(super) fn done(done: &Done) -> Option<Box<RawValue>> {
 }
 
 /// Tokens and cost as an update.
-pub(super) fn usage(usage: &Usage) -> Option<Box<RawValue>> {
+pub(in crate::agent) fn usage(usage: &Usage) -> Option<Box<RawValue>> {
     let mut update = json!({
         "sessionUpdate": "usage_update",
         "used": usage.input.saturating_add(usage.output),
@@ -160,22 +172,23 @@ fn kind(name: &str) -> &'static str {
         | "list_directory" => "search",
         "webfetch" | "web_fetch" | "websearch" | "web_search" | "google_web_search" => "fetch",
         "think" => "think",
+        "exitplanmode" => "switch_mode",
         _ => "other",
     }
 }
 
 /// A member that is a text.
-pub(super) fn string(value: &Value) -> Option<String> {
+pub(in crate::agent) fn string(value: &Value) -> Option<String> {
     value.as_str().map(ToOwned::to_owned)
 }
 
 /// A member that is a text with something in it.
-pub(super) fn words(value: &Value) -> Option<String> {
+pub(in crate::agent) fn words(value: &Value) -> Option<String> {
     string(value).filter(|text| !text.is_empty())
 }
 
 /// The text of content: a text itself, or the texts of a list of blocks.
-pub(super) fn content(value: &Value) -> String {
+pub(in crate::agent) fn content(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
         Value::Array(blocks) => {
@@ -187,7 +200,7 @@ pub(super) fn content(value: &Value) -> String {
 }
 
 /// What an error says to people: its own message, or the one inside of it where that is JSON too.
-pub(super) fn message(value: &Value) -> Option<String> {
+pub(in crate::agent) fn message(value: &Value) -> Option<String> {
     let text = match value {
         Value::String(text) => text,
         Value::Object(_) => {

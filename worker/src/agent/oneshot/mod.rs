@@ -7,10 +7,10 @@ pub(crate) mod driver;
 pub(crate) mod ending;
 pub(crate) mod plan;
 
-mod claude;
+pub(super) mod claude;
 mod codex;
-mod found;
+pub(super) mod found;
 mod gemini;
 mod opencode;
 mod pi;
-mod reading;
+pub(super) mod reading;

@@ -24,7 +24,7 @@ const SHOWN: usize = 300;
 
 /// What output brings to the session.
 #[derive(Debug)]
-pub(super) enum Heard {
+pub(in crate::agent) enum Heard {
     /// The agent's own id for the session; it is a new one.
     Session(String),
     /// An update.
@@ -35,7 +35,7 @@ pub(super) enum Heard {
 
 /// The output of one run, as far as it was read.
 #[derive(Debug)]
-pub(super) struct Reading {
+pub(in crate::agent) struct Reading {
     output: Output,
     lines: LineSplitter,
     /// The beginning of a character, in plain text.
@@ -46,14 +46,14 @@ pub(super) struct Reading {
     dropped: u64,
     last_dropped: String,
     /// Why the turn failed, as the agent says.
-    pub(super) failure: Option<String>,
+    pub(in crate::agent) failure: Option<String>,
     /// The limit that ended the turn.
-    pub(super) limit: Option<String>,
+    pub(in crate::agent) limit: Option<String>,
 }
 
 impl Reading {
     /// Of a command that goes on with `session`, if it does.
-    pub(super) fn new(output: Output, session: Option<String>) -> Self {
+    pub(in crate::agent) fn new(output: Output, session: Option<String>) -> Self {
         Self {
             output,
             lines: LineSplitter::new(LINE),
@@ -104,6 +104,13 @@ impl Reading {
         heard
     }
 
+    /// Takes what a line was understood to say.
+    pub(in crate::agent) fn take(&mut self, found: Vec<Found>) -> Vec<Heard> {
+        let mut heard = Vec::with_capacity(found.len());
+        found.into_iter().for_each(|found| self.found(found, &mut heard));
+        heard
+    }
+
     fn line(&mut self, line: &[u8], heard: &mut Vec<Heard>) {
         if line.trim_ascii().is_empty() {
             return;
@@ -118,7 +125,7 @@ impl Reading {
             _ => None,
         });
         match found {
-            Some(found) => found.into_iter().for_each(|found| self.found(found, heard)),
+            Some(found) => heard.extend(self.take(found)),
             None => self.drop_line(&String::from_utf8_lossy(&line[..line.len().min(4 * SHOWN)])),
         }
     }
@@ -172,7 +179,7 @@ fn updates(kind: &str, text: &str) -> Vec<Heard> {
 }
 
 /// A line as JSON, with invalid UTF-8 and lone surrogates mended where they stand in the way.
-fn parse(line: &[u8]) -> Option<Value> {
+pub(in crate::agent) fn parse(line: &[u8]) -> Option<Value> {
     serde_json::from_slice(line).ok().or_else(|| {
         let text = String::from_utf8_lossy(line);
         serde_json::from_str(&repair_surrogates(&text)).ok()
