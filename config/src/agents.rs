@@ -23,7 +23,7 @@ mod tests;
 
 pub use built_in::{PRESETS_TOML, built_in};
 pub use modes::PerMode;
-pub use words::{Driver, Quirk, ResumeBy};
+pub use words::{Directories, Driver, Quirk, ResumeBy, Share};
 
 /// Where an agent is defined.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -60,6 +60,12 @@ pub struct AgentPreset {
     pub resume_args: Vec<String>,
     /// What a one-shot agent writes. Default plain text.
     pub output: Output,
+    /// Who is served by one process of it. Default one session.
+    pub share: Share,
+    /// Which directories one process of it serves. Default the one that it was started in.
+    pub directories: Directories,
+    /// How many processes of it each worker keeps ready for new sessions. Default none.
+    pub warm: u32,
     /// How long it may take to end after its stdin was closed. Default 2 s.
     pub eof_grace: Duration,
     /// The arguments with which its program says its version and ends; none if it cannot.
@@ -98,6 +104,9 @@ impl AgentPreset {
             resume: ResumeBy::Auto,
             resume_args: Vec::new(),
             output: Output::Text,
+            share: Share::Session,
+            directories: Directories::One,
+            warm: 0,
             eof_grace: Duration::from_secs(2),
             version_args: Vec::new(),
             tested: None,
@@ -174,6 +183,9 @@ impl Schema for AgentPreset {
         v.value("resume", &mut self.resume);
         v.value("resume_args", &mut self.resume_args);
         v.value("output", &mut self.output);
+        v.value("share", &mut self.share);
+        v.value("directories", &mut self.directories);
+        v.ranged("warm", &mut self.warm, 0..=16);
         v.ranged("eof_grace", &mut self.eof_grace, Duration::ZERO..=Duration::from_secs(600));
         v.value("version_args", &mut self.version_args);
         v.optional("tested", &mut self.tested);
@@ -190,6 +202,8 @@ impl Schema for AgentPreset {
             ("keys", self.wrong_keys()),
             ("authenticate", self.wrong_for_driver(self.authenticate.is_some(), Driver::Acp)),
             ("mode", self.wrong_for_driver(!self.mode.is_empty(), Driver::Acp)),
+            ("share", self.wrong_for_many(self.share == Share::Worker)),
+            ("warm", self.wrong_for_many(self.warm > 0)),
             ("version_args", has_nul(&self.version_args)),
             ("mode_args", self.mode_args.values().find_map(|args| has_nul(args))),
         ];
@@ -232,6 +246,31 @@ impl AgentPreset {
             (!is_name)
                 .then(|| format!("item {shown:?} is no variable's name alone; values belong into `env`"))
         })
+    }
+
+    /// A process that is not started for one session knows nothing of any.
+    fn wrong_for_many(&self, is_set: bool) -> Option<String> {
+        let why = if !is_set {
+            return None;
+        } else if self.driver != Driver::Acp {
+            return self.wrong_for_driver(true, Driver::Acp);
+        } else if self.private_home {
+            "each of its sessions has a home directory of its own"
+        } else if self.has_quirk(Quirk::HubDaemon) {
+            "its processes share a daemon, which runs the tools of all of them"
+        } else if self.is_own_shell() {
+            "the built-in shell agent keeps one session's state"
+        } else {
+            return None;
+        };
+        Some(format!("it cannot be set for this agent: {why}"))
+    }
+
+    /// Whether it is the built-in shell agent, not one that was configured under its name.
+    fn is_own_shell(&self) -> bool {
+        let own = built_in::find(Self::SHELL);
+        self.name == Self::SHELL
+            && own.is_some_and(|own| (own.driver, &own.command) == (self.driver, &self.command))
     }
 
     fn wrong_for_driver(&self, is_set: bool, driver: Driver) -> Option<String> {

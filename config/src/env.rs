@@ -30,6 +30,8 @@ pub const SKEP_LOG_PATH: &str = "SKEP_LOG_PATH";
 pub const SKEP_WORKER: &str = "SKEP_WORKER";
 /// The one run of that worker that a process belongs to; what a dead worker leaves is found by it. Set.
 pub const SKEP_WORKER_RUN: &str = "SKEP_WORKER_RUN";
+/// The agent process that serves several sessions, or waits for one; the mark of its tree. Set.
+pub const SKEP_AGENT_PROCESS: &str = "SKEP_AGENT_PROCESS";
 /// Where the built-in shell agent keeps its sessions' directory, environment and history. Set for it, and read by it.
 pub const SKEP_SHELL_STATE: &str = "SKEP_SHELL_STATE";
 /// The built-in shell agent's command that a process belongs to; the mark by which a cancel finds all of it. Set.

@@ -5,6 +5,8 @@
 //! of a dead worker fall) and by the session's mark in the environment. A peer that cannot be examined counts as inside.
 //! Only a sandbox makes this a real boundary; the threat model says so.
 
+use std::collections::BTreeMap;
+
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use skep_common::code::{ApiError, Code};
@@ -93,11 +95,20 @@ impl Asker {
     async fn roots(&self) -> Result<Vec<(u32, Option<SessionId>)>, ApiError> {
         let agents = self.engine.sessions(false).await?.into_iter().filter_map(|session| {
             let agent = session.agent_process?;
-            Some((agent.process.pid, Some(session.id)))
+            Some((agent.process.pid, session.id))
         });
         let workers = self.engine.worker_pids().into_iter().map(|pid| (pid, None));
-        Ok(agents.chain(workers).chain([(std::process::id(), None)]).collect())
+        Ok(of_sessions(agents).into_iter().chain(workers).chain([(std::process::id(), None)]).collect())
     }
+}
+
+/// Agents with their sessions; of one that serves several nobody can say for which of them a process of it acts.
+fn of_sessions(agents: impl Iterator<Item = (u32, SessionId)>) -> BTreeMap<u32, Option<SessionId>> {
+    let mut roots = BTreeMap::new();
+    for (pid, session) in agents {
+        roots.entry(pid).and_modify(|of| *of = None).or_insert(Some(session));
+    }
+    roots
 }
 
 /// Where `process` stands among the trees that begin at `roots`, the innermost first.
@@ -143,6 +154,13 @@ mod tests {
         assert_eq!(examine(&current(), &[(parent, Some(session))]), Standing::Inside(Some(session)));
         assert_eq!(examine(&current(), &[(parent, None)]), Standing::Inside(None));
         assert_eq!(examine(&current(), &[]), Standing::Outside);
+    }
+
+    #[test]
+    fn a_descendant_of_an_agent_that_several_sessions_share_acts_for_none_of_them() {
+        let (one, two, three) = (SessionId::random(), SessionId::random(), SessionId::random());
+        let roots = of_sessions([(7, one), (8, two), (7, three)].into_iter());
+        assert_eq!(roots, BTreeMap::from([(7, None), (8, Some(two))]));
     }
 
     #[test]

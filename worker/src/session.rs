@@ -28,6 +28,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::acp::message::Id;
 use crate::agent::acp::{Agent, FromAgent};
+use crate::agent::hosts::Hosts;
 use crate::agent::updates::Updates;
 use crate::consent::Requests;
 use crate::disk::Disk;
@@ -62,6 +63,7 @@ pub(crate) struct Shared {
     pub(crate) reports: Reports,
     pub(crate) disk: Disk,
     pub(crate) tracker: TaskTracker,
+    pub(crate) hosts: Hosts,
 }
 
 impl Shared {
@@ -109,7 +111,8 @@ impl Handle {
             }
             let _finished = finished.drop_guard();
             let _backstop = Backstop { reports: shared.reports.clone(), latest: published.subscribe() };
-            let opening = open::Opening { shared, spec, request, halt, inbox, published };
+            let opening =
+                open::Opening { shared, spec, request, halt, inbox, published, updates: Updates::default() };
             if let Some(session) = opening.open().await {
                 session.run().await;
             }

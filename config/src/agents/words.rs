@@ -32,6 +32,30 @@ pub enum ResumeBy {
 
 choice!(ResumeBy { "auto" => Auto, "resume" => Resume, "load" => Load, "none" => None });
 
+/// Who is served by one process of an agent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Share {
+    /// One session.
+    #[default]
+    Session,
+    /// Sessions of a worker that start it in the same way.
+    Worker,
+}
+
+choice!(Share { "session" => Session, "worker" => Worker });
+
+/// Which directories one process of an agent serves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Directories {
+    /// The one that it was started in.
+    #[default]
+    One,
+    /// Any: it takes each session's from the session.
+    Any,
+}
+
+choice!(Directories { "one" => One, "any" => Any });
+
 /// What is odd about an agent, and must be allowed for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Quirk {

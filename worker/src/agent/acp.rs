@@ -8,7 +8,7 @@
 //! The session hears everything in the order in which the agent said it. What the agent says is taken only while the
 //! session has room for it. The last event says that the agent's whole tree is gone.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde_json::value::RawValue;
 use skep_common::session::ContentBlock;
@@ -17,15 +17,15 @@ use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
 use super::connection::{CallError, Connection, Deaf};
-use super::host::Host;
+use super::hosts::{Hosts, Kind};
 use super::last_words;
 use super::launch::Launch;
-use super::leftover::Before;
 use super::oneshot::ending::Finished;
 pub use super::start::Started;
 use super::start::handshake;
+use super::stop;
 pub use super::stop::Stop;
-use super::stop::{self, ladder};
+use super::warm::{Template, Warmed};
 use super::wire::{self, PermissionAsk, PromptParams};
 use crate::acp::message::{self, Id, Message, REQUEST_CANCELLED, RpcError};
 use crate::acp::peer::Batch;
@@ -114,10 +114,11 @@ pub(crate) struct Agent {
 
 impl Agent {
     /// Starts an agent. It ends when it is told to stop, by itself, or when this handle is dropped (then at once).
-    pub(crate) fn start(launch: Launch, exe: PathBuf, tracker: &TaskTracker) -> Self {
+    pub(crate) fn start(launch: Launch, hosts: &Hosts, exe: PathBuf, tracker: &TaskTracker) -> Self {
         let (agent, inbox, outbox, stop) = Self::channels();
-        let driver = Driver { launch, inbox, outbox, stop };
-        tracker.spawn(driver.run(exe, tracker.clone()));
+        let (hosts, spawner) = (hosts.clone(), tracker.clone());
+        let driver = Driver { launch, hosts, exe, tracker: spawner, inbox, outbox, stop, warmed: false };
+        tracker.spawn(driver.run());
         agent
     }
 
@@ -151,9 +152,14 @@ impl Agent {
 #[derive(Debug)]
 struct Driver {
     launch: Launch,
+    hosts: Hosts,
+    exe: PathBuf,
+    tracker: TaskTracker,
     inbox: mpsc::Receiver<ToAgent>,
     outbox: mpsc::Sender<FromAgent>,
     stop: watch::Receiver<Stop>,
+    /// The next session's process was seen to.
+    warmed: bool,
 }
 
 /// Why a connection was given up.
@@ -163,23 +169,20 @@ enum End {
 }
 
 impl Driver {
-    async fn run(mut self, exe: PathBuf, tracker: TaskTracker) {
-        let mut connection = match self.connect(&exe, &tracker) {
-            Ok(connection) => connection,
-            Err(why) => {
-                return self.gone(Gone { status: None, told: false, ready: false, why }).await;
-            }
-        };
+    async fn run(mut self) {
         let mut stop = self.stop.clone();
-        let begin = timeout(self.launch.start_timeout, handshake(&mut connection, &self.launch));
-        let begun = tokio::select! {
+        let connected = tokio::select! {
             biased;
-            how = told(&mut stop) => Err(how),
-            begun = begin => match begun {
-                Ok(Ok(started)) => Ok(started),
-                Ok(Err(why)) => Err(End::Broken(why)),
-                Err(_) => Err(End::Broken(format!("agent `{}` did not start in time", self.launch.agent))),
-            },
+            _ = told(&mut stop) => Err((true, String::new())),
+            connected = self.connect() => connected.map_err(|why| (false, why)),
+        };
+        let (mut connection, started) = match connected {
+            Ok(connected) => connected,
+            Err((told, why)) => return self.gone(Gone { status: None, told, ready: false, why }).await,
+        };
+        let begun = match started {
+            Some(started) => Ok(started),
+            None => self.begin(&mut connection).await,
         };
         let (ready, end) = match begun {
             Err(end) => (false, end),
@@ -195,11 +198,58 @@ impl Driver {
         self.finish(connection, ready, end).await;
     }
 
-    /// Starts the process and takes a seat there.
-    fn connect(&self, exe: &Path, tracker: &TaskTracker) -> Result<Connection, String> {
-        let host = Host::start(&self.launch, exe, tracker)
+    /// Takes a seat: at a process that waits, if a new session may have it, else where the preset says.
+    async fn connect(&self) -> Result<(Connection, Option<Started>), String> {
+        if self.launch.resume.is_none()
+            && let Some(kind) = self.warm_kind()
+            && let Some(Warmed { connection, started }) = self.hosts.shelf.take(&kind).await
+        {
+            connection.host().hear(connection.seat(), &self.launch);
+            return Ok((connection, started));
+        }
+        let seat = self
+            .hosts
+            .seat(&self.launch, &self.exe, &self.tracker)
             .map_err(|error| format!("agent `{}` could not be started: {error}", self.launch.agent))?;
-        host.join().ok_or_else(|| format!("agent `{}` ended as it was started", self.launch.agent))
+        let seat = seat.ok_or_else(|| format!("agent `{}` ended as it was started", self.launch.agent))?;
+        Ok((seat, None))
+    }
+
+    async fn begin(&self, connection: &mut Connection) -> Result<Started, End> {
+        let mut stop = self.stop.clone();
+        let limit = self.launch.start_timeout;
+        let begun = tokio::select! {
+            biased;
+            how = told(&mut stop) => return Err(how),
+            begun = timeout(limit, handshake(connection, &self.launch)) => begun,
+        };
+        match begun {
+            Ok(begun) => begun.map_err(End::Broken),
+            Err(_) => {
+                let (agent, step) = (&self.launch.agent, connection.step());
+                let why = format!(
+                    "agent `{agent}` did not start in time: {step} was not answered within {limit:?}"
+                );
+                Err(End::Broken(why))
+            }
+        }
+    }
+
+    /// The kind of process that is kept ready for sessions like this one.
+    fn warm_kind(&self) -> Option<Kind> {
+        let common = self.launch.common.as_ref().filter(|common| common.warm > 0)?;
+        Some(Kind::of(&self.launch, common))
+    }
+
+    /// Has a process made ready for the next session like this one, once this one's turn is out of the way.
+    fn warm_up(&mut self) {
+        if !std::mem::replace(&mut self.warmed, true)
+            && let Some(kind) = self.warm_kind()
+        {
+            let (launch, exe) = (Launch { resume: None, ..self.launch.clone() }, self.exe.clone());
+            let (hosts, tracker) = (self.hosts.clone(), self.tracker.clone());
+            self.hosts.shelf.fill(&Template { launch, kind, exe, hosts, tracker });
+        }
     }
 
     /// Serves until the agent is to stop or cannot go on.
@@ -219,8 +269,8 @@ impl Driver {
             };
             let done = match event {
                 Event::Command(Some(command)) => {
-                    if self.launch.leaves_tools && matches!(command, ToAgent::Prompt(_)) {
-                        connection.before = Before::look(connection.host().tree()).await;
+                    if matches!(command, ToAgent::Prompt(_)) {
+                        connection.turn_begins(self.launch.leaves_tools).await;
                     }
                     obey(connection, command)
                 }
@@ -232,7 +282,11 @@ impl Driver {
                         if self.launch.leaves_tools {
                             end_leftovers(connection, &mut said).await;
                         }
+                        let ends = said.iter().any(|said| matches!(said, Said::Answered(_)));
                         room.send(FromAgent::Said(said));
+                        if ends {
+                            self.warm_up();
+                        }
                         if let Some(cause) = ended {
                             return End::Broken(cause.to_string());
                         }
@@ -256,15 +310,15 @@ impl Driver {
             End::Broken(why) => (false, why),
         };
         let kill = *self.stop.borrow() == Stop::Kill;
-        let cause = if told && !kill {
-            ladder(&mut connection, self.stop.clone()).await
+        let farewell = if told {
+            stop::end(&mut connection, self.stop.clone()).await
         } else {
             if ready && !kill && connection.host().has_exited() {
                 self.hear_out(&mut connection).await;
             }
-            stop::kill(&connection).await
+            stop::give_up(&mut connection).await
         };
-        let status = cause.to_string();
+        let status = farewell.to_string();
         let stderr = self.launch.stderr.last(STDERR_SHOWN);
         drop(connection);
         let stderr = String::from_utf8_lossy(&stderr);
@@ -316,14 +370,11 @@ fn obey(connection: &mut Connection, command: ToAgent) -> Result<(), Deaf> {
     match command {
         ToAgent::Prompt(content) => {
             let params = PromptParams { session_id: &session, prompt: &content };
-            connection.cancelled = false;
+            (connection.cancelled, connection.cancelled_at) = (false, None);
             connection.prompt = Some(connection.request("session/prompt", &params)?);
             Ok(())
         }
-        ToAgent::Cancel => {
-            connection.cancelled = true;
-            connection.notify("session/cancel", &serde_json::json!({"sessionId": session}))
-        }
+        ToAgent::Cancel => connection.cancel(),
         ToAgent::Permission { id, option } => {
             connection.respond(&id, Ok(&wire::permission_answer(option.as_deref())))
         }
@@ -340,7 +391,7 @@ async fn end_leftovers(connection: &mut Connection, said: &mut Vec<Said>) {
     if !std::mem::take(&mut connection.cancelled) {
         return;
     }
-    let ended = connection.before.end_newer(connection.host().tree()).await;
+    let ended = connection.end_leftovers().await;
     if ended > 0 {
         let text =
             format!("the agent left {ended} process(es) of the cancelled turn running; they were killed");
@@ -369,7 +420,7 @@ fn interpret(connection: &mut Connection, batch: Batch) -> Result<Vec<Said>, Dea
             Message::Request { id, method, .. } => connection.decline(&id, &method)?,
             Message::Response { id, result } => {
                 if connection.prompt.is_some() && id.number() == connection.prompt {
-                    connection.prompt = None;
+                    connection.turn_ends();
                     said.push(Said::Answered(match result {
                         Ok(result) => Ok(wire::stop(&result)),
                         Err(error) => Err(message::clip(&error.to_string(), 2000)),

@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use skep_sys::spawn::ExitCause;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 use super::host::{Ended, Host};
 use super::leftover::Before;
@@ -22,6 +23,8 @@ pub(super) struct Connection {
     seat: SeatId,
     inbox: mpsc::Receiver<Batch>,
     pub(super) abilities: Abilities,
+    /// The process was signed in by the preset's method.
+    pub(super) signed_in: bool,
     /// The agent's own id for the session; empty until it has one.
     pub(super) session: String,
     /// What the agent said of the session's settings before it was ready: the last update of each kind.
@@ -32,8 +35,12 @@ pub(super) struct Connection {
     pub(super) before: Before,
     /// The turn was cancelled.
     pub(super) cancelled: bool,
+    /// When.
+    pub(super) cancelled_at: Option<Instant>,
     /// The last request.
     last_call: u64,
+    /// The last request whose answer was waited for.
+    step: &'static str,
 }
 
 /// The agent does not take what it is told: it is gone, or it does not read.
@@ -61,13 +68,48 @@ impl Connection {
             seat,
             inbox,
             abilities: Abilities::default(),
+            signed_in: false,
             session: String::new(),
             early: Vec::new(),
             prompt: None,
             before: Before::default(),
             cancelled: false,
+            cancelled_at: None,
             last_call: 0,
+            step: "initialize",
         }
+    }
+
+    /// The seat's number.
+    pub(super) fn seat(&self) -> SeatId {
+        self.seat
+    }
+
+    /// The last request whose answer was waited for.
+    pub(super) fn step(&self) -> &'static str {
+        self.step
+    }
+
+    /// Looks at what runs before a turn, where that is how its leftovers are found.
+    pub(super) async fn turn_begins(&mut self, leaves_tools: bool) {
+        if leaves_tools || self.host.board(|board| board.is_shared()) {
+            self.before = Before::look(self.host.tree()).await;
+        }
+        self.host.board(|board| board.turn_begins(self.seat));
+    }
+
+    /// The turn is over.
+    pub(super) fn turn_ends(&mut self) {
+        self.prompt = None;
+        self.host.board(|board| board.turn_ends(self.seat));
+    }
+
+    /// Kills what the last turn left running, as far as it is told apart from others' turns; how many processes.
+    pub(super) async fn end_leftovers(&self) -> usize {
+        if !self.host.board(|board| board.is_apart(self.seat)) {
+            return 0;
+        }
+        self.before.end_newer(self.host.tree()).await
     }
 
     /// The process.
@@ -85,6 +127,12 @@ impl Connection {
     pub(super) fn request(&mut self, method: &str, params: &impl Serialize) -> Result<u64, Deaf> {
         self.last_call = self.host.request(self.seat, method, params)?;
         Ok(self.last_call)
+    }
+
+    /// Tells the agent to end the turn.
+    pub(super) fn cancel(&mut self) -> Result<(), Deaf> {
+        (self.cancelled, self.cancelled_at) = (true, Some(Instant::now()));
+        self.host.notify("session/cancel", &serde_json::json!({"sessionId": self.session}))
     }
 
     /// Sends a notification.
@@ -105,9 +153,10 @@ impl Connection {
     /// Sends a request and waits for its answer; what the agent tells meanwhile is history, and dropped.
     pub(super) async fn call(
         &mut self,
-        method: &str,
+        method: &'static str,
         params: &impl Serialize,
     ) -> Result<Box<RawValue>, CallError> {
+        self.step = method;
         let call = self.request(method, params)?;
         loop {
             let batch = self.read().await?;
@@ -124,6 +173,20 @@ impl Connection {
                 return answer;
             }
         }
+    }
+
+    /// Waits for the answer to the prompt of a turn that is to end; whether it came.
+    pub(super) async fn outlast(&mut self) -> bool {
+        while let Some(prompt) = self.prompt {
+            let Ok(batch) = self.read().await else { return false };
+            for message in batch.messages {
+                match message {
+                    Message::Response { id, .. } if id.number() == Some(prompt) => self.turn_ends(),
+                    other => drop(self.overhear(other)),
+                }
+            }
+        }
+        true
     }
 
     /// A message that comes while no prompt runs: the session's settings are kept, requests refused. Whether it was
@@ -183,6 +246,8 @@ pub(super) enum CallError {
     Ended(ExitCause),
     #[error("it closed its output and went on running")]
     Silent,
+    #[error("its process was killed, since another session that it served did not end in it")]
+    Sacrificed,
     #[error("the session did not take what it said in time")]
     Unheard,
     #[error(transparent)]

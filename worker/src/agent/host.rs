@@ -6,41 +6,51 @@
 //! ```
 //!
 //! A seat takes a few reads' worth of messages. While one is full nothing more is read, so an agent that floods waits for
-//! the journal. Where several sessions sit, none waits for ever: a session that takes nothing for [`PATIENCE`] loses its
+//! the journal. Where several sessions sit, none waits for ever: a session that takes nothing for some seconds loses its
 //! seat, and the others go on. The host never looks into a session's affairs; it must not know what a turn is.
 
 use std::collections::VecDeque;
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use serde::Serialize;
 use skep_common::ids::Process;
+use skep_config::env;
 use skep_sys::capture::Capture;
 use skep_sys::spawn::{ExitCause, SpawnError};
-use skep_sys::tree::{self, Tree};
-use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, timeout, timeout_at};
+use skep_sys::tree::Tree;
+use tokio::sync::{OnceCell, mpsc, watch};
+use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
+use uuid::Uuid;
 
-use super::DRAIN;
 use super::connection::{CallError, Connection, Deaf};
+use super::ears::Ears;
+use super::hosts::LiveAgent;
 use super::launch::Launch;
-use super::process::{AgentProcess, Silence, framed};
+use super::process::{AgentProcess, Silence, Stderr, Surroundings, framed};
+use super::start::Begun;
 use super::stop::Stop;
-use super::switchboard::{Left, Route, SeatId, Switchboard};
-use super::wire;
-use crate::acp::message::{self, Id, METHOD_NOT_FOUND, Message, RpcError};
+use super::switchboard::{Left, SeatId, Switchboard};
+use crate::acp::message::{self, Id, METHOD_NOT_FOUND, RpcError};
 use crate::acp::peer::{Batch, Writer};
+
+mod task;
+
+use task::Task;
 
 /// How many reads' worth of messages may wait in a seat.
 const WAITING: usize = 4;
 
-/// How long a full seat may keep the others from being read.
-const PATIENCE: Duration = Duration::from_secs(5);
-
-/// How long the end of a dead agent's stderr is waited for.
-const STDERR_DRAIN: Duration = Duration::from_millis(500);
+/// Whose process is started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Of {
+    /// One session's.
+    Session,
+    /// No session's more than another's: it is shared, or waits for one.
+    Anybody,
+}
 
 /// A handle on an agent process.
 #[derive(Debug, Clone)]
@@ -57,6 +67,31 @@ struct Line {
     stop: watch::Sender<Stop>,
     exited: watch::Receiver<Option<ExitCause>>,
     ended: watch::Receiver<Option<Ended>>,
+    /// Where its standard error is heard, if it is not one session's.
+    ears: Option<Ears>,
+    /// What it answered to `initialize`; asked by the first seat.
+    begun: OnceCell<Begun>,
+    /// When something was last sent to it.
+    used: Mutex<Instant>,
+    /// It does not read what it is told.
+    deaf: AtomicBool,
+    /// It is ended since one of its sessions does not end in it.
+    sacrificed: AtomicBool,
+}
+
+/// A handle that keeps nothing alive.
+#[derive(Debug)]
+pub(super) struct WeakHost(Weak<Line>);
+
+impl WeakHost {
+    /// The process, unless it has ended.
+    pub(super) fn get(&self) -> Option<Host> {
+        self.0.upgrade().map(Host).filter(|host| host.has_ended().is_none())
+    }
+
+    pub(super) fn is_alive(&self) -> bool {
+        self.get().is_some()
+    }
 }
 
 /// How a process ended.
@@ -66,12 +101,15 @@ pub(super) struct Ended {
     pub(super) cause: ExitCause,
     /// Why it was given up, unless it was told to end.
     silence: Option<Silence>,
+    /// Another session did not end in it.
+    sacrificed: bool,
 }
 
 impl Ended {
     /// What a call gets that waited for it.
     pub(super) fn error(self) -> CallError {
         match self.silence {
+            None if self.sacrificed => CallError::Sacrificed,
             Some(Silence::Closed) => CallError::Silent,
             Some(Silence::Exited(cause)) => CallError::Ended(cause),
             None => CallError::Ended(self.cause),
@@ -81,8 +119,14 @@ impl Ended {
 
 impl Host {
     /// Starts the process. It ends when it is told to, by itself, or when nobody has a seat any more.
-    pub(super) fn start(launch: &Launch, exe: &Path, tracker: &TaskTracker) -> Result<Self, SpawnError> {
-        let (process, writer) = AgentProcess::spawn(launch, exe, tracker)?;
+    pub(super) fn start(
+        launch: &Launch,
+        of: Of,
+        exe: &Path,
+        tracker: &TaskTracker,
+    ) -> Result<Self, SpawnError> {
+        let (surroundings, ears) = surroundings(launch, of);
+        let (process, writer) = AgentProcess::spawn(launch, surroundings, exe, tracker)?;
         let (stop, stopped) = watch::channel(Stop::No);
         let (exiting, exited) = watch::channel(None);
         let (ending, ended) = watch::channel(None);
@@ -95,6 +139,11 @@ impl Host {
             stop,
             exited,
             ended,
+            ears,
+            begun: OnceCell::new(),
+            used: Mutex::new(Instant::now()),
+            deaf: AtomicBool::new(false),
+            sacrificed: AtomicBool::new(false),
         });
         let task = Task {
             line: Arc::clone(&line),
@@ -111,16 +160,66 @@ impl Host {
         Ok(Self(line))
     }
 
-    /// A seat for a session; none once the process is to end.
-    pub(super) fn join(&self) -> Option<Connection> {
+    /// A seat, for a session if there is one already; none once the process is to end.
+    pub(super) fn join(&self, session: Option<&Launch>) -> Option<Connection> {
         let (line, inbox) = mpsc::channel(WAITING);
         let seat = self.0.board().join(line)?;
+        if let Some(launch) = session {
+            self.hear(seat, launch);
+        }
         Some(Connection::new(self.clone(), seat, inbox))
+    }
+
+    /// The process's standard error goes into this session's log, too.
+    pub(super) fn hear(&self, seat: SeatId, launch: &Launch) {
+        if let Some(ears) = &self.0.ears {
+            ears.add(seat, launch.stderr.clone());
+        }
+    }
+
+    /// A handle that does not keep the process's line open.
+    pub(super) fn weak(&self) -> WeakHost {
+        WeakHost(Arc::downgrade(&self.0))
+    }
+
+    /// What it looks like from outside.
+    pub(super) fn live(&self, agent: &str) -> LiveAgent {
+        LiveAgent {
+            agent: agent.to_owned(),
+            tree: self.0.tree.clone(),
+            sessions: self.0.board().len(),
+            last_used: *self.0.used(),
+        }
+    }
+
+    /// What the process answered to `initialize`.
+    pub(super) fn begun(&self) -> &OnceCell<Begun> {
+        &self.0.begun
+    }
+
+    /// Asks the switchboard, or tells it something.
+    pub(super) fn board<T>(&self, ask: impl FnOnce(&mut Switchboard<mpsc::Sender<Batch>>) -> T) -> T {
+        ask(&mut self.0.board())
+    }
+
+    /// Whether it does not read what it is told.
+    pub(super) fn is_deaf(&self) -> bool {
+        self.0.deaf.load(Ordering::Relaxed)
+    }
+
+    /// Kills the process although others sit there: one of its sessions does not end in it.
+    pub(super) fn sacrifice(&self) {
+        self.0.sacrificed.store(true, Ordering::Relaxed);
+        self.stop(Stop::Kill);
     }
 
     /// Gives up a seat; the process is killed if it was the last one and nobody said how it is to end.
     pub(super) fn leave(&self, seat: SeatId) {
-        if self.0.board().leave(seat) == Left::Nobody {
+        if let Some(ears) = &self.0.ears {
+            ears.remove(seat);
+        }
+        let left = self.0.board().leave(seat);
+        if left == Left::Nobody {
             self.stop(Stop::Kill);
         }
     }
@@ -168,7 +267,12 @@ impl Host {
         if let Some(frames) = &self.0.frames {
             frames.push(&framed(b"> ", line.strip_suffix(b"\n").unwrap_or(&line)));
         }
-        Ok(self.0.writer().as_ref().ok_or(Deaf)?.try_send(line)?)
+        *self.0.used() = Instant::now();
+        let sent = self.0.writer().as_ref().ok_or(Deaf)?.try_send(line);
+        if sent.is_err() {
+            self.0.deaf.store(true, Ordering::Relaxed);
+        }
+        Ok(sent?)
     }
 
     /// Ends the process. A kill follows a gentle stop, never the other way round.
@@ -207,212 +311,27 @@ impl Line {
         self.board.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn used(&self) -> MutexGuard<'_, Instant> {
+        self.used.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn writer(&self) -> MutexGuard<'_, Option<Writer>> {
         self.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// The task that owns the process.
-struct Task {
-    line: Arc<Line>,
-    process: AgentProcess,
-    eof_grace: Duration,
-    stop_grace: Duration,
-    stop: watch::Receiver<Stop>,
-    exited: watch::Sender<Option<ExitCause>>,
-    ended: watch::Sender<Option<Ended>>,
-    /// What was read for seats that had no room for it.
-    waiting: VecDeque<(SeatId, Batch)>,
-    /// When the first of these loses its seat.
-    until: Option<Instant>,
-}
-
-impl Task {
-    async fn run(mut self) {
-        let silence = self.serve().await;
-        self.line.board().close();
-        if let Some(Silence::Exited(cause)) = silence {
-            self.exited.send_replace(Some(cause));
-        }
-        let gently = silence.is_none() && *self.stop.borrow() == Stop::Gently;
-        let cause = if gently {
-            self.ladder().await
-        } else {
-            *self.line.writer() = None;
-            self.process.sweep().await
-        };
-        if silence.is_some() {
-            self.drain().await;
-        }
-        // Its writers are dead, so this is short.
-        drop(timeout(STDERR_DRAIN, &mut self.process.stderr).await);
-        self.ended.send_replace(Some(Ended { cause, silence }));
-        // What waits in the seats is still heard; then they find out.
-        let seats: Vec<SeatId> = self.line.board().seats().collect();
-        for seat in seats {
-            self.line.board().leave(seat);
-        }
-    }
-
-    /// Serves until the process is to end (then nothing), or does not go on.
-    async fn serve(&mut self) -> Option<Silence> {
-        let mut stop = self.stop.clone();
-        loop {
-            let step = tokio::select! {
-                biased;
-                _ = stop.wait_for(|how| *how != Stop::No) => return None,
-                step = self.step() => step,
-            };
-            if let Err(silence) = step {
-                return Some(silence);
-            }
-        }
-    }
-
-    /// Hands over what waits, else reads once. Cancel-safe.
-    async fn step(&mut self) -> Result<(), Silence> {
-        let Some((seat, _)) = self.waiting.front() else {
-            let batch = self.process.read().await?;
-            self.sort(batch);
-            return Ok(());
-        };
-        let seat = *seat;
-        let (line, alone) = {
-            let board = self.line.board();
-            (board.line(seat).cloned(), board.is_alone(seat))
-        };
-        let Some(line) = line else {
-            self.waiting.pop_front();
-            return Ok(());
-        };
-        let until = *self.until.get_or_insert_with(|| Instant::now() + PATIENCE);
-        let room = if alone { Ok(line.reserve().await) } else { timeout_at(until, line.reserve()).await };
-        self.until = None;
-        match (room, self.waiting.pop_front()) {
-            (Ok(Ok(room)), Some((_, batch))) => room.send(batch),
-            (Ok(_), _) => {}
-            (Err(_), _) => {
-                tracing::error!(
-                    agent.pid = self.line.process.pid,
-                    "a session does not listen; it loses its seat"
-                );
-                self.line.board().leave(seat);
-            }
-        }
-        Ok(())
-    }
-
-    /// Gives every seat what is its own.
-    fn sort(&mut self, batch: Batch) {
-        if batch.noise > 0 {
-            tracing::debug!(lines = batch.noise, "the agent wrote lines that are no messages");
-        }
-        let mut parts: Vec<(SeatId, Batch)> = Vec::new();
-        {
-            let mut board = self.line.board();
-            // A read that brought nothing whole is a sign of life, too; an oversized line could have been anybody's.
-            let sole = board.seats().next().filter(|seat| board.is_alone(*seat));
-            let seats: Vec<SeatId> =
-                if batch.dropped.is_empty() { sole.into_iter().collect() } else { board.seats().collect() };
-            for seat in seats {
-                part(&mut parts, seat).dropped.clone_from(&batch.dropped);
-            }
-            for message in batch.messages {
-                match board.route(&message) {
-                    Route::To(seat) => part(&mut parts, seat).messages.push(message),
-                    Route::Each(seats) => {
-                        for seat in seats {
-                            part(&mut parts, seat).messages.extend(again(&message));
-                        }
-                    }
-                    Route::Nobody => self.refuse(&message),
-                }
-            }
-        }
-        for (seat, batch) in parts {
-            self.hand_over(seat, batch);
-        }
-    }
-
-    fn hand_over(&mut self, seat: SeatId, batch: Batch) {
-        let full = self.waiting.iter().any(|(waiting, _)| *waiting == seat);
-        let line = self.line.board().line(seat).cloned();
-        let Some(line) = line else { return };
-        match if full { Err(mpsc::error::TrySendError::Full(batch)) } else { line.try_send(batch) } {
-            Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => {}
-            Err(mpsc::error::TrySendError::Full(batch)) => self.waiting.push_back((seat, batch)),
-        }
-    }
-
-    /// A request of no session's is refused.
-    fn refuse(&self, message: &Message) {
-        let Message::Request { id, method, .. } = message else { return };
-        let host = Host(Arc::clone(&self.line));
-        // An agent that does not read is noticed by whoever has something to say to it.
-        let _told = if method == "session/request_permission" {
-            host.respond(id, Ok(&wire::permission_answer(None)))
-        } else {
-            host.decline(id, method)
-        };
-    }
-
-    /// Walks down the ladder (agents.md 6.2); a [`Stop::Kill`] on the way cuts it short.
-    async fn ladder(&mut self) -> ExitCause {
-        *self.line.writer() = None;
-        let mut stop = self.stop.clone();
-        let process = &mut self.process;
-        let gently = async {
-            if timeout(self.eof_grace, process.wait()).await.is_err() {
-                tree::terminate(std::slice::from_ref(&process.tree), self.stop_grace).await;
-            }
-        };
-        tokio::select! {
-            biased;
-            _ = stop.wait_for(|how| *how == Stop::Kill) => {}
-            () = gently => {}
-        }
-        self.process.sweep().await
-    }
-
-    /// What the agent wrote before it died; its tree is dead, so the pipe ends. It asks for nothing any more.
-    async fn drain(&mut self) {
-        let mut stop = self.stop.clone();
-        let pid = self.line.process.pid;
-        let drained = async {
-            loop {
-                while !self.waiting.is_empty() {
-                    drop(self.step().await);
-                }
-                let Ok(Some(mut batch)) = self.process.reader.read().await else { return };
-                batch.messages.retain(|message| !matches!(message, Message::Request { .. }));
-                self.sort(batch);
-            }
-        };
-        tokio::select! {
-            biased;
-            _ = stop.wait_for(|how| *how == Stop::Kill) => {}
-            drained = timeout(DRAIN, drained) => if drained.is_err() {
-                tracing::warn!(agent.pid = pid, "a dead agent's output pipe stays open");
-            }
-        }
-    }
-}
-
-/// The part of a read that is for this seat.
-fn part(parts: &mut Vec<(SeatId, Batch)>, seat: SeatId) -> &mut Batch {
-    let at = parts.iter().position(|(known, _)| *known == seat).unwrap_or(parts.len());
-    if at == parts.len() {
-        parts.push((seat, Batch::default()));
-    }
-    &mut parts[at].1
-}
-
-/// The same notification once more.
-fn again(message: &Message) -> Option<Message> {
-    match message {
-        Message::Notification { method, params } => {
-            Some(Message::Notification { method: method.clone(), params: params.clone() })
-        }
-        Message::Request { .. } | Message::Response { .. } => None,
-    }
+/// What the process is started with, as one session's own or as nobody's.
+fn surroundings(launch: &Launch, of: Of) -> (Surroundings, Option<Ears>) {
+    let common = launch.common.as_ref().filter(|_| of == Of::Anybody);
+    let Some(common) = common else {
+        let stderr = Stderr::Log(launch.stderr.clone());
+        return (Surroundings { env: launch.env.clone(), mark: launch.mark.clone(), stderr }, None);
+    };
+    let mark = (env::SKEP_AGENT_PROCESS.to_owned(), Uuid::new_v4().to_string());
+    let mut variables = common.env.clone();
+    variables.push((mark.0.clone().into(), mark.1.clone().into()));
+    // No session's mark finds it, so the worker's must, should the worker die.
+    variables.extend(std::env::var_os(env::SKEP_WORKER_RUN).map(|run| (env::SKEP_WORKER_RUN.into(), run)));
+    let ears = Ears::default();
+    (Surroundings { env: variables, mark, stderr: Stderr::Ears(ears.clone()) }, Some(ears))
 }

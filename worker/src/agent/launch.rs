@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use skep_common::ids::WorkerId;
 use skep_common::session::{PermissionMode, SessionKind, SessionSpec};
-use skep_config::{AgentPreset, Driver, Quirk, ResumeBy, Settings, env};
+use skep_config::{AgentPreset, Directories, Driver, Quirk, ResumeBy, Settings, Share, env};
 use skep_sys::capture::{Capture, LogSpec, LogWriter};
 
 /// Variables of the worker's own environment that an agent gets (promise 21).
@@ -37,8 +37,25 @@ const INHERITED: [&str; 20] = [
 /// How long a history that comes late is waited for.
 const QUIET: Duration = Duration::from_millis(300);
 
+/// What a process is started with that is not to be one session's own.
+#[derive(Debug, Clone)]
+pub struct Common {
+    /// The environment without what names a session.
+    pub env: Vec<(OsString, OsString)>,
+    /// Which directories one process serves.
+    pub directories: Directories,
+    /// Whether sessions share one.
+    pub shared: bool,
+    /// How many are kept ready.
+    pub warm: u32,
+    /// How long each of those waits.
+    pub warm_timeout: Duration,
+    /// The preset, to see whether it is still the same.
+    pub preset: AgentPreset,
+}
+
 /// Everything that starting an agent takes.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Launch {
     /// The preset's name.
     pub agent: String,
@@ -68,6 +85,8 @@ pub struct Launch {
     pub quiet: Duration,
     /// The agent leaves the command of a cancelled turn running.
     pub leaves_tools: bool,
+    /// What a process is started with that sessions share or that waits for one, where the preset wants that.
+    pub common: Option<Common>,
     /// Where its stderr goes.
     pub stderr: Capture,
     /// Where raw frames go, with `--debug`.
@@ -144,6 +163,7 @@ impl Launch {
                 .map_err(|error| LaunchError::Home { agent: spec.agent.clone(), why: error.to_string() })?;
         }
         let shell = is_built_in_shell(settings, &spec.agent);
+        let env = environment(spec, origin, preset, shell);
         let log = |name: &str| LogSpec {
             path: origin.session_dir.join(name),
             max_bytes: settings.logs.max_bytes.as_u64(),
@@ -153,7 +173,8 @@ impl Launch {
             agent: spec.agent.clone(),
             argv,
             cwd: PathBuf::from(&spec.cwd),
-            env: environment(spec, origin, preset, shell),
+            common: common(preset, origin, &env),
+            env,
             mark: (env::SKEP_SESSION.to_owned(), spec.id.to_string()),
             resume,
             resume_by: preset.resume,
@@ -202,6 +223,28 @@ fn home(session_dir: &Path) -> PathBuf {
 
 fn private_home(home: &Path) -> std::io::Result<()> {
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(home)
+}
+
+/// The names of variables that belong to one session.
+const OF_A_SESSION: [&str; 4] =
+    [env::SKEP_SESSION, env::SKEP_SESSION_NAME, env::SKEP_SESSION_KIND, env::SKEP_LOG_PATH];
+
+/// What a process is started with that is no session's own. With `--debug` each session has a process of its own, since
+/// raw frames do not say whose they are.
+fn common(preset: &AgentPreset, origin: Origin<'_>, env: &[(OsString, OsString)]) -> Option<Common> {
+    let shared = preset.share == Share::Worker;
+    if origin.debug || !(shared || preset.warm > 0) {
+        return None;
+    }
+    let own = |name: &OsString| OF_A_SESSION.iter().any(|own| name == own);
+    Some(Common {
+        env: env.iter().filter(|(name, _)| !own(name)).cloned().collect(),
+        directories: preset.directories,
+        shared,
+        warm: preset.warm,
+        warm_timeout: origin.settings.session.warm_timeout,
+        preset: preset.clone(),
+    })
 }
 
 /// An agent that nobody has looked at may replay late.

@@ -2,12 +2,14 @@
 
 pub mod acp;
 pub(crate) mod claude_stream;
+pub mod hosts;
 pub mod launch;
 pub(crate) mod oneshot;
 pub mod probe;
 
 mod auth;
 mod connection;
+mod ears;
 mod host;
 mod last_words;
 mod leftover;
@@ -17,6 +19,7 @@ mod start;
 mod stop;
 mod switchboard;
 pub(crate) mod updates;
+mod warm;
 pub(crate) mod wire;
 
 /// How long a dead agent's pipes are read to their end (promise 12).

@@ -1,9 +1,10 @@
 //! An agent's process and its pipes, just started.
 
+use std::ffi::OsString;
 use std::io;
 use std::path::Path;
 
-use skep_sys::capture::{PumpEnd, pump};
+use skep_sys::capture::{Capture, pump};
 use skep_sys::shim;
 use skep_sys::spawn::{Child, ExitCause, SpawnError, SpawnSpec, Stdio3, spawn};
 use skep_sys::tree::{self, Tree};
@@ -14,6 +15,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
 use super::DRAIN;
+use super::ears::Ears;
 use super::launch::Launch;
 use crate::acp::peer::{Batch, Reader, Writer, writer};
 
@@ -25,8 +27,23 @@ pub(super) struct AgentProcess {
     pub(super) tree: Tree,
     pub(super) reader: Reader<pipe::Receiver>,
     /// Ends when stderr is drained.
-    pub(super) stderr: JoinHandle<PumpEnd>,
+    pub(super) stderr: JoinHandle<()>,
     _write_loop: DropGuard,
+}
+
+/// What a process is started with beside its command.
+pub(super) struct Surroundings {
+    pub(super) env: Vec<(OsString, OsString)>,
+    pub(super) mark: (String, String),
+    pub(super) stderr: Stderr,
+}
+
+/// Where a process's standard error goes.
+pub(super) enum Stderr {
+    /// Into one session's log.
+    Log(Capture),
+    /// Into the logs of all sessions that it serves.
+    Ears(Ears),
 }
 
 /// Why nothing comes from an agent any more.
@@ -42,6 +59,7 @@ impl AgentProcess {
     /// Starts the agent through our own binary's shim, so that it has a session of its own.
     pub(super) fn spawn(
         launch: &Launch,
+        surroundings: Surroundings,
         exe: &Path,
         tracker: &TaskTracker,
     ) -> Result<(Self, Writer), SpawnError> {
@@ -50,7 +68,7 @@ impl AgentProcess {
             program,
             args,
             cwd: launch.cwd.clone(),
-            env: launch.env.clone(),
+            env: surroundings.env,
             stdin: Stdio3::Pipe,
             stdout: Stdio3::Pipe,
             stderr: Stdio3::Pipe,
@@ -64,8 +82,13 @@ impl AgentProcess {
         let stdout = child.stdout.take().ok_or_else(missing)?;
         let stderr = child.stderr.take().ok_or_else(missing)?;
         let stop = CancellationToken::new();
-        let over = stop.clone().cancelled_owned();
-        let stderr = tracker.spawn(pump(stderr, launch.stderr.clone(), over, DRAIN));
+        let over = stop.clone();
+        let stderr = match surroundings.stderr {
+            Stderr::Log(log) => tracker.spawn(async move {
+                pump(stderr, log, over.cancelled_owned(), DRAIN).await;
+            }),
+            Stderr::Ears(ears) => tracker.spawn(ears.pump(stderr, over, DRAIN)),
+        };
         let (writer, write_loop) = writer(stdin);
         let stopped = stop.clone();
         tracker.spawn(async move { stopped.run_until_cancelled(write_loop).await });
@@ -73,7 +96,7 @@ impl AgentProcess {
         if let Some(frames) = launch.frames.clone() {
             reader = reader.with_tap(Box::new(move |line| frames.push(&framed(b"< ", line))));
         }
-        let tree = Tree { root: child.process.clone(), mark: Some(launch.mark.clone()) };
+        let tree = Tree { root: child.process.clone(), mark: Some(surroundings.mark) };
         Ok((Self { child, tree, reader, stderr, _write_loop: stop.drop_guard() }, writer))
     }
 

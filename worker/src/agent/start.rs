@@ -6,12 +6,15 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use skep_common::ids::Process;
 use skep_config::ResumeBy;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::connection::{CallError, Connection};
 use super::launch::Launch;
 use super::wire::{self, Abilities};
 use super::{auth, mode};
+
+/// How long an agent may take to list its sessions.
+const LIST: Duration = Duration::from_secs(2);
 
 /// An agent that is ready for prompts.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,8 +31,30 @@ pub struct Started {
     pub notes: Vec<String>,
 }
 
+/// What is known of a process once it has answered `initialize`.
+#[derive(Debug, Clone)]
+pub(super) struct Begun {
+    abilities: Abilities,
+    signed_in: bool,
+}
+
 /// Brings the connection to the point where a prompt can be sent.
 pub(super) async fn handshake(connection: &mut Connection, launch: &Launch) -> Result<Started, String> {
+    introduce(connection, launch).await?;
+    open(connection, launch).await
+}
+
+/// Up to the point where a session can be opened. A process is asked once, however many sessions it serves.
+pub(super) async fn introduce(connection: &mut Connection, launch: &Launch) -> Result<(), String> {
+    let host = connection.host().clone();
+    let begun = host.begun().get_or_try_init(|| first_words(&mut *connection, launch)).await?;
+    connection.abilities.clone_from(&begun.abilities);
+    connection.signed_in = begun.signed_in;
+    Ok(())
+}
+
+/// `initialize`, and `authenticate` where the preset says so.
+async fn first_words(connection: &mut Connection, launch: &Launch) -> Result<Begun, String> {
     let result = connection.call("initialize", &wire::initialize()).await;
     connection.abilities =
         Abilities::of(&result.map_err(|error| refusal(&launch.agent, "initialize", &error))?);
@@ -40,7 +65,13 @@ pub(super) async fn handshake(connection: &mut Connection, launch: &Launch) -> R
         }
         return Err(format!("agent `{}` speaks ACP version {version}, skep speaks version 1", launch.agent));
     }
-    let mut signed_in = auth::by_preset(connection, launch).await?;
+    let signed_in = auth::by_preset(connection, launch).await?;
+    Ok(Begun { abilities: connection.abilities.clone(), signed_in })
+}
+
+/// Opens the agent's own session, or brings it back, in the mode that it is to have.
+pub(super) async fn open(connection: &mut Connection, launch: &Launch) -> Result<Started, String> {
+    let mut signed_in = connection.signed_in;
     let mut notes = Vec::new();
     let mut context = "new";
     let mut opened = None;
@@ -89,7 +120,7 @@ async fn open_new(
 async fn call(
     connection: &mut Connection,
     launch: &Launch,
-    method: &str,
+    method: &'static str,
     params: &Value,
     signed_in: &mut bool,
 ) -> Result<Result<Box<RawValue>, CallError>, String> {
@@ -130,7 +161,7 @@ async fn bring_back(
     }
     let opened = match call(connection, launch, method, &params, signed_in).await? {
         Ok(opened) => opened,
-        Err(error) => return Ok(Err(error.to_string())),
+        Err(error) => return Ok(Err(format!("{error}{}", is_listed(connection, launch, former).await))),
     };
     if context == "loaded"
         && let Err(error) = settle(connection, launch.quiet).await
@@ -138,6 +169,21 @@ async fn bring_back(
         return Ok(Err(error.to_string()));
     }
     Ok(Ok((context, opened)))
+}
+
+/// Whether an agent that could not bring back a session still has it, in words, where it can tell.
+async fn is_listed(connection: &mut Connection, launch: &Launch, former: &str) -> &'static str {
+    if !connection.abilities.list {
+        return "";
+    }
+    let params = json!({"cwd": launch.cwd});
+    let Ok(Ok(answer)) = timeout(LIST, connection.call("session/list", &params)).await else { return "" };
+    match wire::lists(&answer, former) {
+        Some(true) => "; it still lists the session",
+        Some(false) => "; it does not list the session any more",
+        // There are more pages.
+        None => "",
+    }
 }
 
 /// Drops the history that an agent tells after it answered, until it has told none for `quiet`.

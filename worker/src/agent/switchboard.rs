@@ -52,6 +52,12 @@ struct Seat<L> {
     line: L,
     /// The agent's own id of its session; empty until it has one.
     session: String,
+    /// A turn of its runs.
+    busy: bool,
+    /// No other seat's turn has run beside its last one.
+    apart: bool,
+    /// Its session wants the process's end.
+    quits: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -74,7 +80,10 @@ impl<L> Switchboard<L> {
             return None;
         }
         self.last_seat += 1;
-        self.seats.insert(self.last_seat, Seat { line, session: String::new() });
+        self.seats.insert(
+            self.last_seat,
+            Seat { line, session: String::new(), busy: false, apart: false, quits: false },
+        );
         Some(self.last_seat)
     }
 
@@ -107,6 +116,55 @@ impl<L> Switchboard<L> {
     /// Whether this seat is the only one.
     pub(super) fn is_alone(&self, seat: SeatId) -> bool {
         self.seats.keys().all(|other| *other == seat)
+    }
+
+    /// Whether the process serves, or has served, more than one session.
+    pub(super) fn is_shared(&self) -> bool {
+        self.last_seat > 1
+    }
+
+    /// How many seats are taken.
+    pub(super) fn len(&self) -> usize {
+        self.seats.len()
+    }
+
+    /// Takes nobody any more if this seat is the only one; whether it is.
+    pub(super) fn close_if_alone(&mut self, seat: SeatId) -> bool {
+        self.closed |= self.is_alone(seat);
+        self.is_alone(seat)
+    }
+
+    /// A seat wants the process's end; whether every seat does.
+    pub(super) fn quit(&mut self, seat: SeatId) -> bool {
+        if let Some(seat) = self.seats.get_mut(&seat) {
+            seat.quits = true;
+        }
+        self.seats.values().all(|seat| seat.quits)
+    }
+
+    /// A seat's turn begins.
+    pub(super) fn turn_begins(&mut self, seat: SeatId) {
+        let beside = self.seats.iter().any(|(id, other)| *id != seat && other.busy);
+        for (id, other) in &mut self.seats {
+            if *id == seat {
+                (other.busy, other.apart) = (true, !beside);
+            } else if other.busy {
+                other.apart = false;
+            }
+        }
+    }
+
+    /// A seat's turn is over.
+    pub(super) fn turn_ends(&mut self, seat: SeatId) {
+        if let Some(seat) = self.seats.get_mut(&seat) {
+            seat.busy = false;
+        }
+    }
+
+    /// Whether what appeared during a seat's last turn is that turn's: no other has run beside or since.
+    pub(super) fn is_apart(&self, seat: SeatId) -> bool {
+        let beside = self.seats.iter().any(|(id, other)| *id != seat && other.busy);
+        !beside && self.seats.get(&seat).is_some_and(|seat| seat.apart)
     }
 
     /// The id of a seat's next request.
@@ -238,6 +296,25 @@ mod tests {
         assert_eq!(board.route(&answer(call, "a")), Route::Nobody, "nobody waits for it");
         assert_eq!(board.route(&update("a")), Route::Nobody, "what a session that left is told is nobody's");
         assert!(board.is_alone(two));
+    }
+
+    #[test]
+    fn n4_what_a_turn_started_is_told_apart_only_if_it_ran_alone() {
+        let mut board = Switchboard::default();
+        let (one, two) = (board.join(()).unwrap(), board.join(()).unwrap());
+        board.turn_begins(one);
+        assert!(board.is_apart(one) && !board.is_apart(two));
+        board.turn_begins(two);
+        assert!(!board.is_apart(one) && !board.is_apart(two));
+        board.turn_ends(one);
+        board.turn_ends(two);
+        assert!(!board.is_apart(one) && !board.is_apart(two), "both ran at once");
+        board.turn_begins(two);
+        board.turn_ends(two);
+        assert!(board.is_apart(two));
+        board.turn_begins(one);
+        assert!(!board.is_apart(two), "another has begun since");
+        assert!(!board.quit(one) && board.quit(two), "all want its end");
     }
 
     #[test]

@@ -5,6 +5,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
@@ -17,6 +18,16 @@ const TOOL_CALLS: usize = 256;
 /// How the update begins that is by far the most frequent one; it tells no setting.
 const CHUNK: &str = r#"{"sessionUpdate":"agent_message_chunk""#;
 
+/// What was told last of each setting, kept while nobody holds the session: only good for the journal's very end.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Told {
+    /// Which skep wrote it: its hashes are nobody else's.
+    version: String,
+    /// The journal's last record then.
+    seq: u64,
+    settings: Vec<(String, usize, u64)>,
+}
+
 /// The last update of each kind that tells a setting whole: its length and hash, since one can be half a megabyte.
 #[derive(Debug, Default)]
 pub(crate) struct Updates {
@@ -28,6 +39,25 @@ pub(crate) struct Updates {
 }
 
 impl Updates {
+    /// What is known of the settings that a former holder of the session was told, if the journal has not grown since.
+    pub(crate) fn knowing(told: &Told, seq: u64) -> Self {
+        let mut updates = Self::default();
+        if told.seq == seq && told.version == env!("CARGO_PKG_VERSION") {
+            let known = |kind: &str| SETTINGS.into_iter().find(|setting| *setting == kind);
+            let settings = told.settings.iter();
+            updates.settings =
+                settings.filter_map(|(kind, size, hash)| Some((known(kind)?, (*size, *hash)))).collect();
+        }
+        updates
+    }
+
+    /// The same for the next holder, where `seq` is the journal's last record.
+    pub(crate) fn told(&self, seq: u64) -> Told {
+        let settings = self.settings.iter();
+        let settings = settings.map(|(kind, (size, hash))| ((*kind).to_owned(), *size, *hash)).collect();
+        Told { version: env!("CARGO_PKG_VERSION").to_owned(), seq, settings }
+    }
+
     /// A new turn has new tool calls.
     pub(crate) fn turn_begins(&mut self) {
         self.calls.clear();
@@ -123,6 +153,18 @@ mod tests {
         assert!(said("systemError"));
         updates.turn_begins();
         assert!(!updates.broken);
+    }
+
+    #[test]
+    fn what_a_former_holder_was_told_repeats_only_at_the_journals_very_end() {
+        let mode = raw(r#"{"currentModeId":"a","sessionUpdate":"current_mode_update"}"#);
+        let mut before = Updates::default();
+        assert!(!before.repeats(&mode));
+        let told: Told = serde_json::from_str(&serde_json::to_string(&before.told(7)).unwrap()).unwrap();
+        assert!(Updates::knowing(&told, 7).repeats(&mode));
+        assert!(!Updates::knowing(&told, 8).repeats(&mode), "somebody else has written since");
+        assert!(!Updates::knowing(&Told { version: String::from("other"), ..told }, 7).repeats(&mode));
+        assert!(!Updates::knowing(&Told::default(), 0).repeats(&mode));
     }
 
     #[test]

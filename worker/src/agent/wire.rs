@@ -34,6 +34,7 @@ pub(crate) struct Abilities {
     pub(crate) load: bool,
     pub(crate) resume: bool,
     pub(crate) close: bool,
+    pub(crate) list: bool,
     pub(crate) auth: Vec<AuthMethod>,
 }
 
@@ -90,6 +91,7 @@ impl Abilities {
             load: abilities["loadSession"].as_bool().unwrap_or(false),
             resume: session["resume"].is_object(),
             close: session["close"].is_object(),
+            list: session["list"].is_object(),
             auth: value["authMethods"]
                 .as_array()
                 .into_iter()
@@ -122,6 +124,15 @@ pub(crate) struct PromptParams<'a> {
 pub(crate) fn session_id(result: &RawValue) -> Option<String> {
     let value: Value = read(result).ok()?;
     value["sessionId"].as_str().map(ToOwned::to_owned)
+}
+
+/// Whether a result of `session/list` has this session; none if it has further pages and not this one.
+pub(crate) fn lists(result: &RawValue, session: &str) -> Option<bool> {
+    let value: Value = read(result).ok()?;
+    if value["sessions"].as_array()?.iter().any(|listed| listed["sessionId"] == session) {
+        return Some(true);
+    }
+    value["nextCursor"].is_null().then_some(false)
 }
 
 /// A session update: whose it is, and the update as the agent wrote it.

@@ -54,7 +54,8 @@ impl Session {
                 return;
             }
             Some(_) | None => {
-                self.slot = Slot::Starting(Agent::start(launch, exe, &self.shared.tracker));
+                self.slot =
+                    Slot::Starting(Agent::start(launch, &self.shared.hosts, exe, &self.shared.tracker));
                 return;
             }
         };

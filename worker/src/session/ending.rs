@@ -11,6 +11,7 @@ use skep_common::words;
 use tokio::time::{Instant, timeout};
 
 use super::journal::Broken;
+use super::open::remember;
 use super::prompts::After;
 use super::{Halt, Session, Slot};
 use crate::agent::acp::{Stop, ToAgent};
@@ -184,7 +185,12 @@ impl Session {
         }
         if let Some(writer) = self.writer.take() {
             match timeout(CLOSE, writer.close()).await {
-                Ok(Ok(head)) => snapshot.head = head,
+                Ok(Ok(head)) => {
+                    snapshot.head = head;
+                    if self.state != SessionState::Closed {
+                        remember(&self.dir, &self.updates, head.seq).await;
+                    }
+                }
                 Ok(Err(error)) => {
                     tracing::error!(session.id = %self.spec.id, %error, "failed to close a journal");
                 }

@@ -15,17 +15,21 @@ use skep_journal::{
     Durability, JournalError, Journals, Lease, LeaseError, Opened, Opener, Projection, Writer, first_seq,
     interruption,
 };
+use skep_sys::statefile;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::journal::{note, save};
 use super::timers::Deadlines;
 use super::{Halt, Session, Shared, Slot};
-use crate::agent::updates::Updates;
+use crate::agent::updates::{Told, Updates};
 use crate::consent::Requests;
 use crate::report::Reports;
 use crate::turn::outcome::Seen;
 use crate::turn::{Prompt, Turns};
+
+/// The file in a session's directory with the settings that its agent told last.
+const TOLD: &str = "told.json";
 
 /// A session that is being opened.
 pub(super) struct Opening {
@@ -36,6 +40,8 @@ pub(super) struct Opening {
     pub(super) halt: watch::Receiver<Option<Halt>>,
     pub(super) inbox: mpsc::Receiver<(RequestId, Action)>,
     pub(super) published: watch::Sender<SessionSnapshot>,
+    /// What a former holder was told of the settings.
+    pub(super) updates: Updates,
 }
 
 /// The session until its journal has been read.
@@ -72,8 +78,11 @@ impl Opening {
         }
     }
 
-    async fn try_open(&self) -> Result<(Writer, Projection), ApiError> {
+    async fn try_open(&mut self) -> Result<(Writer, Projection), ApiError> {
         let Opened { writer, mut projection, notes } = self.journal().await?;
+        // Opening it has written one record.
+        let before = writer.head().borrow().seq.saturating_sub(1);
+        self.updates = recall(&self.shared.session_dir(self.spec.id), before).await;
         if projection.closed.is_some() {
             drop(writer.close().await);
             return Err(ApiError::new(Code::SessionClosed, "the session is closed"));
@@ -170,7 +179,7 @@ impl Opening {
             recap: None,
             prompted: false,
             seen: Seen::default(),
-            updates: Updates::default(),
+            updates: self.updates,
             silent_since: None,
             state,
             why,
@@ -205,6 +214,27 @@ fn unfinished(projection: &Projection) -> Vec<Event> {
         events.push(Event::State(StateChanged { state: SessionState::Idle, why: None }));
     }
     events
+}
+
+/// What the agent told of its settings before the session was let go of.
+async fn recall(dir: &Path, seq: u64) -> Updates {
+    let path = dir.join(TOLD);
+    let told = tokio::task::spawn_blocking(move || statefile::read_json::<Told>(&path)).await;
+    match told {
+        Ok(Ok(Some(told))) => Updates::knowing(&told, seq),
+        // Without it the settings are journalled once more.
+        Ok(Ok(None) | Err(_)) | Err(_) => Updates::default(),
+    }
+}
+
+/// Keeps it for the next holder; `seq` is the journal's last record.
+pub(super) async fn remember(dir: &Path, updates: &Updates, seq: u64) {
+    let (path, told) = (dir.join(TOLD), updates.told(seq));
+    let written =
+        tokio::task::spawn_blocking(move || statefile::write_unsynced(&path, &statefile::to_bytes(&told)?));
+    if let Ok(Err(error)) = written.await {
+        tracing::debug!(%error, "the agent's settings will be journalled again");
+    }
 }
 
 /// Rings when the journal grows.

@@ -25,6 +25,8 @@ use super::WorkerArgs;
 use super::command::{Commands, session_of};
 use super::exit::{self, DONE, PERMANENT};
 use super::identity::Identity;
+use crate::agent::acp::Stop;
+use crate::agent::hosts::Hosts;
 use crate::disk::Disk;
 use crate::report::Reports;
 use crate::session::{Halt, Handle, Shared, not_held};
@@ -117,7 +119,9 @@ impl<'a> Worker<'a> {
             reports: Reports::default(),
             disk: Disk::default(),
             tracker: TaskTracker::new(),
+            hosts: Hosts::default(),
         };
+        shared.hosts.shelf.configure(Arc::clone(&shared.settings));
         Ok(Self {
             args,
             identity,
@@ -160,7 +164,10 @@ impl<'a> Worker<'a> {
         self.epoch = hello.epoch;
         if hello.settings.config != self.settings.config {
             match skep_config::parse(&hello.settings.config, "the supervisor's settings") {
-                Ok(settings) => self.shared.settings = Arc::new(settings),
+                Ok(settings) => {
+                    self.shared.settings = Arc::new(settings);
+                    self.shared.hosts.shelf.configure(Arc::clone(&self.shared.settings));
+                }
                 Err(error) => tracing::error!(%error, "kept the old settings: the new ones are invalid"),
             }
         }
@@ -231,6 +238,7 @@ impl<'a> Worker<'a> {
     /// Ends gently. A second SIGTERM kills; a shutdown and the SIGTERM that comes with it are one request.
     fn stop(&self, cause: Cause) -> (Cause, Instant) {
         self.halt.send_replace(Some(Halt::Gently(cause)));
+        self.shared.hosts.shelf.close(Stop::Gently);
         self.shared.tracker.close();
         (cause, Instant::now() + GRACE)
     }
@@ -238,6 +246,7 @@ impl<'a> Worker<'a> {
     fn kill(&self, ends: Option<(Cause, Instant)>, cause: Cause) -> (Cause, Instant) {
         let cause = ends.map_or(cause, |(cause, _)| cause);
         self.halt.send_replace(Some(Halt::Kill(cause)));
+        self.shared.hosts.shelf.close(Stop::Kill);
         self.shared.tracker.close();
         (cause, Instant::now() + KILL_GRACE)
     }

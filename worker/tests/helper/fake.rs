@@ -4,10 +4,13 @@ use std::io::{BufRead as _, Write as _};
 
 use serde_json::{Value, json};
 
+mod many;
 mod script;
 
 #[derive(Default)]
 pub(crate) struct Fake {
+    /// Which session of its process it is, from 1; 0 where there is only one.
+    number: u64,
     session: String,
     prompt: Option<Value>,
     permissions: u64,
@@ -28,50 +31,76 @@ impl Fake {
             std::process::abort();
         }
         self.options = words.iter().map(|word| (*word).to_owned()).collect();
+        if self.is("many") {
+            return many::serve(&self.options);
+        }
         for line in std::io::stdin().lock().lines() {
             let Ok(line) = line else { return };
-            let message: Value = serde_json::from_str(&line).expect("the driver writes JSON");
-            let id = message["id"].clone();
-            let params = &message["params"];
-            match message["method"].as_str() {
-                Some("initialize") => self.initialize(&id),
-                Some("authenticate") => self.authenticate(&id, params),
-                Some("session/new") if self.is("auth") && !self.signed_in => fail(&id, -32000, "sign in"),
-                Some("session/new") => {
-                    self.session = format!("s-{}", std::process::id());
-                    answer(&id, &self.opened());
-                    if self.is("double") {
-                        answer(&id, &json!({"sessionId": "another"}));
-                    }
-                }
-                Some("session/set_mode") => self.set_mode(&id, &params["modeId"], "mode"),
-                Some("session/set_config_option") => self.set_mode(&id, &params["value"], "option"),
-                Some("session/load") => {
-                    self.session = params["sessionId"].as_str().expect("an id").to_owned();
-                    self.load(&id);
-                }
-                Some("session/prompt") => {
-                    assert!(self.prompt.is_none(), "one prompt at a time");
-                    self.prompt = Some(id);
-                    let blocks = params["prompt"].as_array().expect("blocks");
-                    let texts: Vec<_> =
-                        blocks.iter().map(|block| block["text"].as_str().expect("text")).collect();
-                    let (last, before) = texts.split_last().expect("a block");
-                    if !before.is_empty() {
-                        self.log = before.concat();
-                    }
-                    self.act(last);
-                }
-                Some("$/cancel_request") => self.log = format!("given up {}", params["requestId"]),
-                Some("session/cancel") if !self.ignores_cancel => self.stop("cancelled"),
-                Some(_) => {}
-                None => self.answered(&message),
-            }
+            self.hear(&serde_json::from_str(&line).expect("the driver writes JSON"));
         }
         if words.contains(&"farewell") {
             // Longer than a kill would wait.
             std::thread::sleep(std::time::Duration::from_millis(300));
             let _written = writeln!(std::io::stderr(), "goodbye");
+        }
+    }
+
+    fn hear(&mut self, message: &Value) {
+        let id = message["id"].clone();
+        let params = &message["params"];
+        match message["method"].as_str() {
+            Some("initialize") => self.initialize(&id),
+            Some("authenticate") => self.authenticate(&id, params),
+            Some("session/new") if self.is("auth") && !self.signed_in => fail(&id, -32000, "sign in"),
+            Some("session/new") => self.open(&id),
+            Some("session/set_mode") => self.set_mode(&id, &params["modeId"], "mode"),
+            Some("session/set_config_option") => self.set_mode(&id, &params["value"], "option"),
+            Some("session/load") if self.is("forgets") => fail(&id, -32002, "no such session"),
+            Some("session/load") => {
+                self.session = params["sessionId"].as_str().expect("an id").to_owned();
+                self.load(&id);
+            }
+            Some("session/list") => {
+                let listed = if self.is("lists") { json!([]) } else { json!([{"sessionId": "s-1"}]) };
+                answer(&id, &json!({"sessions": listed}));
+            }
+            Some("session/close") => {
+                let _written = writeln!(std::io::stderr(), "closed {}", self.session);
+                answer(&id, &json!({}));
+            }
+            Some("session/prompt") => {
+                assert!(self.prompt.is_none(), "one prompt at a time");
+                self.prompt = Some(id);
+                let blocks = params["prompt"].as_array().expect("blocks");
+                let texts: Vec<_> =
+                    blocks.iter().map(|block| block["text"].as_str().expect("text")).collect();
+                let (last, before) = texts.split_last().expect("a block");
+                if !before.is_empty() {
+                    self.log = before.concat();
+                }
+                self.act(last);
+            }
+            Some("$/cancel_request") => self.log = format!("given up {}", params["requestId"]),
+            Some("session/cancel") if !self.ignores_cancel => self.stop("cancelled"),
+            Some(_) => {}
+            None => self.answered(message),
+        }
+    }
+
+    fn open(&mut self, id: &Value) {
+        let pid = std::process::id();
+        self.session = if self.number == 0 { format!("s-{pid}") } else { format!("s-{pid}-{}", self.number) };
+        if self.is("slow") {
+            return;
+        }
+        answer(id, &self.opened());
+        if self.is("double") {
+            answer(id, &json!({"sessionId": "another"}));
+        }
+        // Who wants to know that this process is ready.
+        if let Some(path) = std::env::var_os("FAKE_READY") {
+            let file = std::fs::OpenOptions::new().append(true).create(true).open(path);
+            writeln!(file.expect("the file"), "{pid}").expect("a line");
         }
     }
 
@@ -106,7 +135,13 @@ impl Fake {
             id,
             &json!({
                 "protocolVersion": if self.is("newer") { 9 } else { 1 },
-                "agentCapabilities": {"loadSession": !self.is("noload")},
+                "agentCapabilities": {
+                    "loadSession": !self.is("noload"),
+                    "sessionCapabilities": {
+                        "close": self.is("close").then(|| json!({})),
+                        "list": self.is("lists").then(|| json!({})),
+                    },
+                },
                 "agentInfo": {"name": "fake", "version": "1"},
                 "authMethods": methods,
             }),
@@ -210,7 +245,7 @@ impl Fake {
                 {"optionId": "3", "name": "No", "kind": "reject_once"},
             ],
         });
-        let (id, method) = (999 + self.permissions, "session/request_permission");
+        let (id, method) = (999 + self.permissions + self.number * many::IDS, "session/request_permission");
         say(&json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params}));
     }
 

@@ -316,6 +316,33 @@ impl Worker {
         })
     }
 
+    /// Each start of the session's agent: its pid, and how its context came.
+    pub(crate) fn starts(&self, session: SessionId) -> Vec<(u32, String)> {
+        let start = |event: Event| match event {
+            Event::AgentStarted(started) => Some((started.pid, started.context)),
+            _ => None,
+        };
+        self.journal(session).into_iter().filter_map(start).collect()
+    }
+
+    /// The agent's own id of the session, as it was told last.
+    pub(crate) fn agent_session(&self, session: SessionId) -> String {
+        let started = |event: Event| match event {
+            Event::AgentStarted(started) => Some(started.agent_session),
+            _ => None,
+        };
+        self.journal(session).into_iter().filter_map(started).next_back().unwrap()
+    }
+
+    /// How the session's agents ended, in words.
+    pub(crate) fn exits(&self, session: SessionId) -> Vec<String> {
+        let exit = |event: Event| match event {
+            Event::AgentExited(exited) => Some(exited.status),
+            _ => None,
+        };
+        self.journal(session).into_iter().filter_map(exit).collect()
+    }
+
     pub(crate) fn kinds(&self, session: SessionId) -> Vec<String> {
         self.journal(session).iter().map(|event| event.kind().to_owned()).collect()
     }

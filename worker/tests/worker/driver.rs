@@ -137,6 +137,41 @@ fn half_a_megabyte_that_an_agent_repeats_is_journalled_once() {
 }
 
 #[test]
+fn settings_that_an_agent_repeats_after_a_wake_are_not_journalled_again() {
+    let home = tempfile::tempdir().unwrap();
+    let (mut worker, _) = Worker::start(&home, "");
+    let spec = crate::common::spec("fake", |_| {});
+    let session = spec.id;
+    let told = |worker: &Worker| {
+        let updates = worker.updates(session);
+        updates.iter().filter(|update| update["sessionUpdate"] == "available_commands_update").count()
+    };
+    for (wake, journalled) in [(0, 0), (1, 1), (2, 1), (3, 1)] {
+        worker.request(Action::OpenSession { spec: spec.clone() });
+        assert_eq!(worker.run(session, &format!("say {wake}")), TurnOutcome::Completed);
+        assert_eq!(told(&worker), journalled, "wake {wake}: a load tells the commands, always the same ones");
+        worker.request(Action::Release { session, cause: Cause::Idle });
+    }
+    worker.shut_down();
+}
+
+#[test]
+fn an_agent_that_refuses_a_load_is_asked_whether_it_still_has_the_session() {
+    let home = tempfile::tempdir().unwrap();
+    let config = [agent("lists", &["forgets", "lists"], ""), agent("mum", &["forgets"], "")];
+    let (mut worker, _) = Worker::start(&home, &config.concat());
+    for (agent, told) in [("lists", true), ("mum", false)] {
+        let session = worker.open(agent, |_| {});
+        worker.run(session, "exit 7");
+        assert_eq!(worker.run(session, "say anew"), TurnOutcome::Completed);
+        let notes = worker.notes(session).concat();
+        assert!(notes.contains("no such session"), "{agent}: {notes}");
+        assert_eq!(notes.contains("it does not list the session any more"), told, "{agent}: {notes}");
+    }
+    worker.shut_down();
+}
+
+#[test]
 fn a_permission_request_is_shown_with_all_that_is_known_of_its_tool() {
     let home = tempfile::tempdir().unwrap();
     let (mut worker, _) = Worker::start(&home, "");

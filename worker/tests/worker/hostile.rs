@@ -10,7 +10,8 @@ use skep_common::session::{Cause, TurnOutcome};
 fn a_start_that_goes_wrong_fails_the_turn_and_says_how() {
     let home = tempfile::tempdir().unwrap();
     let table = [
-        ("never", "did not start in time"),
+        ("never", "did not start in time: initialize was not answered within 1s"),
+        ("slow", "did not start in time: session/new was not answered within 1s"),
         ("dies", "initialize: it ended: exit status 7"),
         ("garbage", "answered initialize without a protocol version"),
         ("newer", "speaks ACP version 9"),

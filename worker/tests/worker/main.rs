@@ -8,3 +8,5 @@ mod hostile;
 mod oneshot;
 mod process;
 mod session;
+mod share;
+mod warm;
