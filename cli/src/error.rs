@@ -139,6 +139,7 @@ fn exit_for(code: Code) -> Exit {
         | Code::Forbidden
         | Code::InsideSession
         | Code::SessionReadOnly
+        | Code::LimitReached
         | Code::AgentFailed
         | Code::AlreadyResolved
         | Code::WorkerState

@@ -8,6 +8,8 @@ use crate::exit::Exit;
 pub(crate) fn exit_for(outcome: TurnOutcome, cause: Option<Cause>) -> Exit {
     match outcome {
         TurnOutcome::Completed => Exit::Completed,
+        TurnOutcome::Limit if cause == Some(Cause::TimedOut) => Exit::TimedOut,
+        // As older journals have it.
         TurnOutcome::Cancelled if cause == Some(Cause::TimedOut) => Exit::TimedOut,
         TurnOutcome::Cancelled => Exit::Cancelled,
         TurnOutcome::Suspect
@@ -37,6 +39,8 @@ mod tests {
             (TurnOutcome::Failed, None, 1),
             (TurnOutcome::Interrupted, Some(Cause::WorkerCrashed), 1),
             (TurnOutcome::Limit, None, 1),
+            (TurnOutcome::Limit, Some(Cause::Limit), 1),
+            (TurnOutcome::Limit, Some(Cause::TimedOut), 124),
             (TurnOutcome::Cancelled, Some(Cause::Person), 130),
             (TurnOutcome::Cancelled, None, 130),
             (TurnOutcome::Cancelled, Some(Cause::TimedOut), 124),

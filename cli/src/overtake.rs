@@ -73,5 +73,6 @@ fn ended(turn: TurnSummary) -> TurnEnded {
         stop_reason: None,
         detail: turn.detail,
         exit_code: None,
+        usage: turn.usage,
     }
 }

@@ -355,6 +355,9 @@ impl<'a> Watch<'a> {
         if turn.outcome != TurnOutcome::Completed || self.ctx.screen.verbose {
             self.ctx.screen.say(one_line(&words::turn_ended(turn)));
         }
+        if self.ctx.screen.verbose && !turn.usage.is_empty() {
+            self.ctx.screen.say_more(format!("used {}", turn.usage));
+        }
         self.after(turn).await;
         outcome::exit_for(turn.outcome, turn.cause)
     }

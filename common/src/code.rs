@@ -34,6 +34,8 @@ pub enum Code {
     SessionBusy,
     /// The session is closed; it takes no prompts.
     SessionClosed,
+    /// A limit of what the session may use is used up; it takes no prompts.
+    LimitReached,
     /// Another writer holds the session's lease.
     SessionLeased,
     /// The session's disk failed; it is read-only until it is opened anew.

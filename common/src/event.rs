@@ -12,6 +12,7 @@ use crate::session::{
     Cause, Consent, ContentBlock, DecidedBy, PermissionOption, Resolution, SessionSpec, SessionState,
     TurnOutcome,
 };
+use crate::usage::Usage;
 
 /// An event with its number and time.
 #[derive(Debug, Clone)]
@@ -191,6 +192,9 @@ pub struct TurnEnded {
     /// The exit status of the built-in shell agent's command.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exit_code: Option<i32>,
+    /// What it has used, as far as the agent told.
+    #[serde(default, skip_serializing_if = "Usage::is_empty")]
+    pub usage: Usage,
 }
 
 /// Data of `agent_started`.

@@ -13,4 +13,5 @@ pub mod protocol;
 pub mod sanitise;
 pub mod session;
 pub mod transcript;
+pub mod usage;
 pub mod words;

@@ -1,12 +1,15 @@
 //! The words for a session and its turns, shared by journal, protocol and API.
 
+mod limits;
 mod options;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{AnswerId, PermissionId, Process, PromptId, SessionId, SessionName, WorkerId};
+use crate::usage::{Usage, Used};
 
+pub use limits::Limits;
 pub use options::SessionOptions;
 
 /// Where a session stands.
@@ -58,7 +61,7 @@ pub enum TurnOutcome {
     Completed,
     /// The agent says it ended, but gave no text and did nothing.
     Suspect,
-    /// Somebody cancelled, or a time-out did (the cause says which).
+    /// Somebody cancelled.
     Cancelled,
     /// The agent refused.
     Refused,
@@ -66,7 +69,7 @@ pub enum TurnOutcome {
     Failed,
     /// Cut off from outside: crash, kill, shutdown.
     Interrupted,
-    /// A limit was reached.
+    /// A limit was reached: of the session, of the agent, or of time (cause and detail say which).
     Limit,
     /// An outcome of a newer skep.
     #[serde(other)]
@@ -95,8 +98,12 @@ pub enum Cause {
     Parked,
     /// A time limit.
     TimedOut,
+    /// A limit of what the session may use.
+    Limit,
     /// Idle for too long.
     Idle,
+    /// Idle while memory was short.
+    Memory,
     /// The session was to close with its first turn.
     Ephemeral,
     /// The command of a one-shot agent has ended by itself.
@@ -313,6 +320,9 @@ pub struct TurnSummary {
     /// More, for a person: `exit status 3`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
+    /// What it has used, as far as the agent told.
+    #[serde(default, skip_serializing_if = "Usage::is_empty")]
+    pub usage: Usage,
     /// When it ended.
     pub ended_at: Timestamp,
 }
@@ -359,6 +369,9 @@ pub struct SessionSnapshot {
     /// When the agent last gave a sign of life, once its turn has gone without one for some seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent_silent_since: Option<Timestamp>,
+    /// What all its turns have used.
+    #[serde(default, skip_serializing_if = "Used::is_empty")]
+    pub used: Used,
     /// The worker that holds it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub worker: Option<WorkerId>,
@@ -382,6 +395,7 @@ impl SessionSnapshot {
             last_turn: None,
             agent: None,
             agent_silent_since: None,
+            used: Used::default(),
             worker: None,
             updated_at: now,
         }

@@ -64,7 +64,9 @@ pub const fn cause(cause: Cause) -> &'static str {
         Cause::WorkerStopped => "its worker was stopped",
         Cause::Parked => "its worker is parked",
         Cause::TimedOut => "the time limit was reached",
+        Cause::Limit => "the session's limit",
         Cause::Idle => "idle for too long",
+        Cause::Memory => "idle while memory was short",
         Cause::Ephemeral => "it was to end with its first turn",
         Cause::Finished => "its command has ended",
         Cause::Upgraded => "a newer skep took over",
@@ -130,7 +132,12 @@ pub fn turn_ended(end: &TurnEnded) -> String {
 #[must_use]
 pub fn turn(ended: TurnOutcome, because: Option<Cause>, detail: Option<&str>) -> String {
     let mut text = String::from(outcome(ended));
-    let because = because.filter(|c| !(matches!(c, Cause::Person) && ended == TurnOutcome::Cancelled));
+    let said = |c: &Cause| match c {
+        Cause::Person => ended == TurnOutcome::Cancelled,
+        Cause::Limit => detail.is_some(),
+        _ => false,
+    };
+    let because = because.filter(|c| !said(c));
     for more in [because.map(cause), detail].into_iter().flatten() {
         text.push_str(": ");
         text.push_str(more);
@@ -193,6 +200,7 @@ mod tests {
         assert_eq!(turn(TurnOutcome::Completed, None, None), "completed");
         assert_eq!(turn(TurnOutcome::Failed, None, Some("exit status 3")), "failed: exit status 3");
         assert_eq!(turn(TurnOutcome::Cancelled, Some(Cause::Person), None), "cancelled");
+        assert_eq!(turn(TurnOutcome::Limit, Some(Cause::Limit), Some("2 turns")), "limit reached: 2 turns");
         assert_eq!(
             turn(TurnOutcome::Interrupted, Some(Cause::WorkerCrashed), Some("signal 9 (SIGKILL)")),
             "interrupted: the worker crashed: signal 9 (SIGKILL)"

@@ -23,6 +23,7 @@ pub mod session;
 pub mod settings;
 
 mod change;
+mod limits;
 mod load;
 mod read;
 mod schema;

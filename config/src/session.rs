@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use skep_common::session::{PermissionMode, WhenBusy};
+use skep_common::session::{Limits, PermissionMode, WhenBusy};
 
 use crate::schema::{Schema, Visitor};
 use crate::value::{ByteSize, choice};
@@ -53,6 +53,10 @@ pub struct SessionSettings {
     pub warm_timeout: Duration,
     /// How long a turn may take where the prompt does not say; none means for ever.
     pub turn_timeout: Option<Duration>,
+    /// What a session may use where it does not say itself (N11). Default: no limits.
+    pub limits: Limits,
+    /// How much an open session's journal may take; a turn that goes beyond ends. Default 1 GiB.
+    pub max_journal: ByteSize,
     /// How long an agent may take to start and answer `initialize`. Default 30 s.
     pub agent_start_timeout: Duration,
     /// How long an agent may take to end a cancelled turn before it is stopped. Default 10 s.
@@ -80,6 +84,8 @@ impl Default for SessionSettings {
             idle_timeout: Duration::from_secs(30 * 60),
             warm_timeout: Duration::from_secs(30 * 60),
             turn_timeout: None,
+            limits: Limits::default(),
+            max_journal: ByteSize::gib(1),
             agent_start_timeout: Duration::from_secs(30),
             cancel_grace: Duration::from_secs(10),
             stop_grace: Duration::from_secs(2),
@@ -112,6 +118,8 @@ impl Schema for SessionSettings {
         v.value("allowed_roots", &mut self.allowed_roots);
         v.ranged("keep_closed", &mut self.keep_closed, Duration::ZERO..=YEARS);
         v.value("keep_closed_bytes", &mut self.keep_closed_bytes);
+        v.ranged("max_journal", &mut self.max_journal, ByteSize::mib(1)..=ByteSize::gib(1024));
+        v.section("limits", &mut self.limits);
     }
 
     fn check(&self) -> Vec<(&'static str, String)> {

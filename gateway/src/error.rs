@@ -54,6 +54,7 @@ pub(crate) const fn status(code: Code) -> StatusCode {
         | Code::SessionConflict
         | Code::SessionBusy
         | Code::SessionClosed
+        | Code::LimitReached
         | Code::SessionLeased
         | Code::AlreadyResolved
         | Code::WorkerState

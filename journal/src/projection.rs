@@ -15,6 +15,7 @@ use skep_common::session::{
     Cause, Consent, ContentBlock, DecidedBy, Head, PendingPermission, Resolution, SessionSnapshot,
     SessionSpec, SessionState, TurnInfo, TurnOutcome, TurnSummary,
 };
+use skep_common::usage::Used;
 
 /// How many ended prompts and answered permission requests are remembered, so that a second delivery gets the first
 /// reply.
@@ -44,6 +45,8 @@ pub struct Projection {
     pub undelivered: Vec<PermissionId>,
     /// The last turn that ended.
     pub last_turn: Option<TurnSummary>,
+    /// What all turns have used.
+    pub used: Used,
     /// The agent process that was started and has not been seen to exit.
     pub agent: Option<AgentStarted>,
     /// The agent's own id for the session, needed to load it again.
@@ -125,6 +128,7 @@ impl Default for Projection {
             waiting: Vec::new(),
             undelivered: Vec::new(),
             last_turn: None,
+            used: Used::default(),
             agent: None,
             agent_session: None,
             closed: None,
@@ -216,6 +220,7 @@ impl Projection {
             last_turn: self.last_turn.clone(),
             agent: None,
             agent_silent_since: None,
+            used: self.used.clone(),
             worker: None,
             updated_at: self.updated_at,
         }
@@ -247,6 +252,7 @@ impl Projection {
             // Its `turn_ended` is lost to corruption; a session runs one turn at a time.
             self.settle(lost.prompt, Fate::Ended(TurnOutcome::Unknown));
         }
+        self.used.turns += 1;
         let queued = self.unqueue(prompt).map(|queued| queued.seq);
         let seq = queued.unwrap_or(record.seq);
         self.prompts.insert(prompt, PromptRecord { seq, fate: Fate::Running });
@@ -265,11 +271,13 @@ impl Projection {
         }
         self.settle(ended.prompt, Fate::Ended(ended.outcome));
         self.undelivered.clear();
+        self.used.add(&ended.usage);
         self.last_turn = Some(TurnSummary {
             prompt: ended.prompt,
             outcome: ended.outcome,
             cause: ended.cause,
             detail: ended.detail.clone(),
+            usage: ended.usage.clone(),
             ended_at: at,
         });
     }

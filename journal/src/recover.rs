@@ -13,6 +13,7 @@ use skep_common::event::{
 };
 use skep_common::ids::{PermissionId, SessionId};
 use skep_common::session::{Cause, DecidedBy, Head, Resolution, SessionState, TurnOutcome};
+use skep_common::usage::Usage;
 use skep_common::words;
 
 use crate::appender::{Appender, Layout, SEGMENT_BYTES};
@@ -125,6 +126,7 @@ pub fn interruption(projection: &Projection, cause: Cause) -> Vec<Event> {
             stop_reason: None,
             detail: None,
             exit_code: None,
+            usage: Usage::default(),
         }));
         events.extend(projection.undelivered.iter().map(|id| {
             let option = projection.resolution(*id).and_then(|resolved| resolved.option.clone());

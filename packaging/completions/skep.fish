@@ -65,6 +65,9 @@ deny\t'Everything is denied'
 bypass\t'Everything is allowed'"
 complete -c skep -n "__fish_skep_using_subcommand run" -l spawn-mode -d 'Where the session\'s files are' -r -f -a "same-dir\t'In the directory itself'
 worktree\t'In a worktree of its own (not supported yet)'"
+complete -c skep -n "__fish_skep_using_subcommand run" -l max-turns -d 'How many prompts the session may run' -r
+complete -c skep -n "__fish_skep_using_subcommand run" -l max-tokens -d 'How many tokens the session may use, as far as its agent tells them' -r
+complete -c skep -n "__fish_skep_using_subcommand run" -l max-cost -d 'What the session may cost, such as `2.50`, in the currency in which its agent tells it' -r
 complete -c skep -n "__fish_skep_using_subcommand run" -l socket -d 'The daemon\'s socket (also: SKEP_SOCKET)' -r -F
 complete -c skep -n "__fish_skep_using_subcommand run" -s y -l yes -d 'Allow everything: the same as `--permission-mode bypass`'
 complete -c skep -n "__fish_skep_using_subcommand run" -l queue -d 'If a turn runs in the session, queue the prompt'
@@ -85,6 +88,9 @@ deny\t'Everything is denied'
 bypass\t'Everything is allowed'"
 complete -c skep -n "__fish_skep_using_subcommand bg" -l spawn-mode -d 'Where the session\'s files are' -r -f -a "same-dir\t'In the directory itself'
 worktree\t'In a worktree of its own (not supported yet)'"
+complete -c skep -n "__fish_skep_using_subcommand bg" -l max-turns -d 'How many prompts the session may run' -r
+complete -c skep -n "__fish_skep_using_subcommand bg" -l max-tokens -d 'How many tokens the session may use, as far as its agent tells them' -r
+complete -c skep -n "__fish_skep_using_subcommand bg" -l max-cost -d 'What the session may cost, such as `2.50`, in the currency in which its agent tells it' -r
 complete -c skep -n "__fish_skep_using_subcommand bg" -l socket -d 'The daemon\'s socket (also: SKEP_SOCKET)' -r -F
 complete -c skep -n "__fish_skep_using_subcommand bg" -s y -l yes -d 'Allow everything: the same as `--permission-mode bypass`'
 complete -c skep -n "__fish_skep_using_subcommand bg" -l queue -d 'If a turn runs in the session, queue the prompt'
@@ -110,6 +116,7 @@ complete -c skep -n "__fish_skep_using_subcommand attach" -l json -d 'Print fact
 complete -c skep -n "__fish_skep_using_subcommand attach" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c skep -n "__fish_skep_using_subcommand ps" -l socket -d 'The daemon\'s socket (also: SKEP_SOCKET)' -r -F
 complete -c skep -n "__fish_skep_using_subcommand ps" -s a -l all -d 'Closed sessions too'
+complete -c skep -n "__fish_skep_using_subcommand ps" -s l -l long -d 'What they have used, too'
 complete -c skep -n "__fish_skep_using_subcommand ps" -s v -l verbose -d 'Say more'
 complete -c skep -n "__fish_skep_using_subcommand ps" -l debug -d 'Write debug logs too'
 complete -c skep -n "__fish_skep_using_subcommand ps" -l json -d 'Print facts as JSON'
@@ -341,6 +348,7 @@ complete -c skep -n "__fish_skep_using_subcommand daemon; and __fish_seen_subcom
 complete -c skep -n "__fish_skep_using_subcommand daemon; and __fish_seen_subcommand_from logs" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c skep -n "__fish_skep_using_subcommand daemon; and __fish_seen_subcommand_from sessions" -l socket -d 'The daemon\'s socket (also: SKEP_SOCKET)' -r -F
 complete -c skep -n "__fish_skep_using_subcommand daemon; and __fish_seen_subcommand_from sessions" -s a -l all -d 'Closed sessions too'
+complete -c skep -n "__fish_skep_using_subcommand daemon; and __fish_seen_subcommand_from sessions" -s l -l long -d 'What they have used, too'
 complete -c skep -n "__fish_skep_using_subcommand daemon; and __fish_seen_subcommand_from sessions" -s v -l verbose -d 'Say more'
 complete -c skep -n "__fish_skep_using_subcommand daemon; and __fish_seen_subcommand_from sessions" -l debug -d 'Write debug logs too'
 complete -c skep -n "__fish_skep_using_subcommand daemon; and __fish_seen_subcommand_from sessions" -l json -d 'Print facts as JSON'
@@ -356,6 +364,9 @@ deny\t'Everything is denied'
 bypass\t'Everything is allowed'"
 complete -c skep -n "__fish_skep_using_subcommand daemon; and __fish_seen_subcommand_from bg" -l spawn-mode -d 'Where the session\'s files are' -r -f -a "same-dir\t'In the directory itself'
 worktree\t'In a worktree of its own (not supported yet)'"
+complete -c skep -n "__fish_skep_using_subcommand daemon; and __fish_seen_subcommand_from bg" -l max-turns -d 'How many prompts the session may run' -r
+complete -c skep -n "__fish_skep_using_subcommand daemon; and __fish_seen_subcommand_from bg" -l max-tokens -d 'How many tokens the session may use, as far as its agent tells them' -r
+complete -c skep -n "__fish_skep_using_subcommand daemon; and __fish_seen_subcommand_from bg" -l max-cost -d 'What the session may cost, such as `2.50`, in the currency in which its agent tells it' -r
 complete -c skep -n "__fish_skep_using_subcommand daemon; and __fish_seen_subcommand_from bg" -l socket -d 'The daemon\'s socket (also: SKEP_SOCKET)' -r -F
 complete -c skep -n "__fish_skep_using_subcommand daemon; and __fish_seen_subcommand_from bg" -s y -l yes -d 'Allow everything: the same as `--permission-mode bypass`'
 complete -c skep -n "__fish_skep_using_subcommand daemon; and __fish_seen_subcommand_from bg" -l queue -d 'If a turn runs in the session, queue the prompt'

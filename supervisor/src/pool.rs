@@ -57,6 +57,7 @@ pub struct PoolOptions {
 
 /// What the pool tells its consumer, in order per worker.
 #[derive(Debug, Clone, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "few wait at a time, and most are the large one")]
 pub enum PoolEvent {
     /// A worker said hello and takes commands.
     Up {

@@ -133,6 +133,7 @@ impl Entry {
             worker: self.place.worker().cloned(),
             agent_process: now.agent.clone(),
             agent_silent_since: now.agent_silent_since,
+            used: now.used.clone(),
             turn: now.turn.clone(),
             last_turn: now.last_turn.clone(),
             queued: now.queued.clone(),

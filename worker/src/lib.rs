@@ -12,6 +12,7 @@ pub mod acp;
 pub mod agent;
 pub mod consent;
 mod disk;
+mod meter;
 pub mod report;
 mod session;
 pub mod shell_agent;

@@ -18,6 +18,7 @@ use skep_common::code::{ApiError, Code};
 use skep_common::ids::{PermissionId, RequestId, SessionId, WorkerId};
 use skep_common::protocol::{Action, Reply};
 use skep_common::session::{AgentProcess, Cause, SessionSnapshot, SessionSpec, SessionState, TurnSummary};
+use skep_common::usage::{Tokens, Used};
 use skep_config::Settings;
 use skep_journal::{JournalError, Projection, Writer};
 use tokio::sync::{mpsc, watch};
@@ -32,6 +33,7 @@ use crate::agent::hosts::Hosts;
 use crate::agent::updates::Updates;
 use crate::consent::Requests;
 use crate::disk::Disk;
+use crate::meter::Meter;
 use crate::report::Reports;
 use crate::turn::Turns;
 use crate::turn::outcome::Seen;
@@ -39,6 +41,7 @@ use crate::turn::outcome::Seen;
 mod agent;
 mod ending;
 mod journal;
+mod limits;
 mod open;
 mod permissions;
 mod prompts;
@@ -47,6 +50,7 @@ mod timers;
 
 use ending::Ending;
 use journal::Broken;
+use limits::Limit;
 use timers::{Deadlines, Timer};
 
 /// How many commands may wait for one session.
@@ -111,8 +115,8 @@ impl Handle {
             }
             let _finished = finished.drop_guard();
             let _backstop = Backstop { reports: shared.reports.clone(), latest: published.subscribe() };
-            let opening =
-                open::Opening { shared, spec, request, halt, inbox, published, updates: Updates::default() };
+            let (updates, on_disk) = (Updates::default(), 0);
+            let opening = open::Opening { shared, spec, request, halt, inbox, published, updates, on_disk };
             if let Some(session) = opening.open().await {
                 session.run().await;
             }
@@ -208,6 +212,17 @@ pub(crate) struct Session {
     state: SessionState,
     why: Option<String>,
     last_turn: Option<TurnSummary>,
+    /// What all turns have used, the running one's tokens and cost not included.
+    used: Used,
+    meter: Meter,
+    /// The tokens that the agent's answer told.
+    answer_tokens: Option<Tokens>,
+    /// How much the session takes on the disk, in bytes, near enough.
+    on_disk: u64,
+    /// That it has no room for more was told.
+    told_full: bool,
+    /// Which limit the running turn is cancelled for, or must not even begin for.
+    limit: Option<Limit>,
     deadlines: Deadlines,
     ending: Option<Ending>,
     /// Why the running turn's agent cannot even be tried.
@@ -278,6 +293,7 @@ impl Session {
         if let Some(why) = self.unstartable.take() {
             self.could_not_start(why).await?;
         }
+        self.end_unaffordable().await?;
         if self.spec.ephemeral && self.served && self.is_at_rest() && self.turns.queued().is_empty() {
             self.end(Ending::close(Cause::Ephemeral), None).await?;
         }

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use crate::context::Context;
 use crate::error::Outcome;
 use crate::exit::Exit;
-use crate::render::table;
+use crate::render::table::{self, Columns};
 
 /// List the sessions, newest change first.
 #[derive(Debug, Clone, Default, Args)]
@@ -14,6 +14,9 @@ pub(crate) struct PsArgs {
     /// Closed sessions too.
     #[arg(short, long)]
     all: bool,
+    /// What they have used, too.
+    #[arg(short, long)]
+    long: bool,
 }
 
 /// Lists the sessions.
@@ -22,7 +25,8 @@ pub(crate) async fn run(ctx: &Context, args: &PsArgs) -> Outcome {
     if ctx.screen.json() {
         ctx.screen.value(&list)?;
     } else {
-        ctx.screen.line(table::sessions(&list.sessions, Timestamp::now(), ctx.screen.out))?;
+        let columns = if args.long { Columns::Long } else { Columns::Short };
+        ctx.screen.line(table::sessions(&list.sessions, columns, Timestamp::now(), ctx.screen.out))?;
     }
     Ok(Exit::Completed)
 }

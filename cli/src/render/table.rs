@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use skep_common::api::{AgentInfo, AgentProbe, SessionInfo, WaitingPermission, WorkerInfo, WorkerState};
 use skep_common::sanitise::one_line;
 use skep_common::session::SessionState;
+use skep_common::usage::Used;
 use skep_common::words;
 
 use super::screen::Stream;
@@ -17,22 +18,50 @@ pub(crate) fn label(session: &SessionInfo) -> String {
     session.name.as_ref().map_or_else(|| short(session.id), ToString::to_string)
 }
 
+/// How much a table of sessions shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Columns {
+    /// What they are doing.
+    Short,
+    /// What they have used, too.
+    Long,
+}
+
 /// The table of sessions.
-pub(crate) fn sessions(sessions: &[SessionInfo], now: Timestamp, stream: Stream) -> String {
+pub(crate) fn sessions(sessions: &[SessionInfo], columns: Columns, now: Timestamp, stream: Stream) -> String {
     if sessions.is_empty() {
         return String::from("no sessions");
     }
     let rows = sessions.iter().map(|session| {
-        vec![
+        let mut row = vec![
             plain(short(session.id)),
             plain(session.name.as_ref().map_or("-", |name| name.as_str())),
             (state_text(session, now), state_colour(session.state)),
             plain(session.agent.as_str()),
             plain(ago(session.updated_at, now)),
-            plain(session.cwd.as_str()),
-        ]
+        ];
+        if columns == Columns::Long {
+            row.extend(used(&session.used).map(plain));
+        }
+        row.push(plain(session.cwd.as_str()));
+        row
     });
-    aligned(&["ID", "NAME", "STATE", "AGENT", "AGE", "DIRECTORY"], rows, stream)
+    let mut header = vec!["ID", "NAME", "STATE", "AGENT", "AGE"];
+    if columns == Columns::Long {
+        header.extend(["TURNS", "TOKENS", "COST"]);
+    }
+    header.push("DIRECTORY");
+    aligned(&header, rows, stream)
+}
+
+/// Turns, tokens and cost.
+fn used(used: &Used) -> [String; 3] {
+    let known = |text: String, known: bool| if known { text } else { String::from("-") };
+    [
+        used.turns.to_string(),
+        known(used.tokens.total.to_string(), !used.tokens.is_empty()),
+        used.cost.as_ref().map_or_else(|| String::from("-"), ToString::to_string),
+    ]
 }
 
 /// The table of workers.
@@ -217,19 +246,19 @@ mod tests {
     fn sessions_are_plain_columns_when_piped() {
         let mut evil = session("", "needs_you");
         evil.cwd = "/tmp/\u{1b}[31mx\n".into();
-        insta::assert_snapshot!(sessions(&[session("build", "running"), evil], now(), PLAIN), @r"
+        insta::assert_snapshot!(sessions(&[session("build", "running"), evil], Columns::Short, now(), PLAIN), @r"
         ID        NAME   STATE      AGENT  AGE  DIRECTORY
         1a2b3c4d  build  running    shell  5m   /work/a
         1a2b3c4d  -      needs you  shell  5m   /tmp/x
         ");
-        insta::assert_snapshot!(sessions(&[], now(), PLAIN), @"no sessions");
+        insta::assert_snapshot!(sessions(&[], Columns::Short, now(), PLAIN), @"no sessions");
     }
 
     #[test]
     fn a_silent_agent_is_told_with_its_state() {
         let mut silent = session("build", "running");
         silent.agent_silent_since = Some("2026-11-20T11:57:00Z".parse().unwrap());
-        insta::assert_snapshot!(sessions(&[silent], now(), PLAIN), @r"
+        insta::assert_snapshot!(sessions(&[silent], Columns::Short, now(), PLAIN), @r"
         ID        NAME   STATE                AGENT  AGE  DIRECTORY
         1a2b3c4d  build  running (silent 3m)  shell  5m   /work/a
         ");
@@ -238,7 +267,7 @@ mod tests {
     #[test]
     fn states_are_coloured_where_colours_are_wanted() {
         let colour = Stream { terminal: true, colour: true };
-        let text = sessions(&[session("build", "running")], now(), colour);
+        let text = sessions(&[session("build", "running")], Columns::Short, now(), colour);
         assert!(text.contains("\u{1b}[") && text.contains("running"), "{text:?}");
     }
 

@@ -8,6 +8,7 @@ use crate::session::{
     AgentProcess, Cause, Head, PendingPermission, PermissionMode, SessionKind, SessionOptions, SessionState,
     TurnInfo, TurnSummary,
 };
+use crate::usage::Used;
 
 /// A session, as lists and single look-ups show it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -45,6 +46,9 @@ pub struct SessionInfo {
     /// When the agent last gave a sign of life, once its turn has gone without one for some seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent_silent_since: Option<Timestamp>,
+    /// What all its turns have used, as far as the agents told.
+    #[serde(default, skip_serializing_if = "Used::is_empty")]
+    pub used: Used,
     /// The turn that runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub turn: Option<TurnInfo>,

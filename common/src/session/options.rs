@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::WhenBusy;
+use super::{Limits, WhenBusy};
 
 /// A session's options; each may be left out.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -13,6 +13,9 @@ pub struct SessionOptions {
     /// What a prompt gets while a turn runs, where it does not say; the configured default where none is given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub when_busy: Option<WhenBusy>,
+    /// What it may use; the configured limits where none is given.
+    #[serde(skip_serializing_if = "Limits::is_empty")]
+    pub limits: Limits,
 }
 
 impl SessionOptions {
@@ -25,7 +28,14 @@ impl SessionOptions {
     /// The first option that is given here and differs from what an open session has; for a request to continue it.
     #[must_use]
     pub fn conflict_with(&self, has: &Self) -> Option<&'static str> {
-        differs(self.when_busy.as_ref(), has.when_busy.as_ref()).then_some("when_busy")
+        if differs(self.when_busy.as_ref(), has.when_busy.as_ref()) {
+            return Some("when_busy");
+        }
+        let (limits, had) = (self.limits, has.limits);
+        let differ = differs(limits.max_turns.as_ref(), had.max_turns.as_ref())
+            || differs(limits.max_tokens.as_ref(), had.max_tokens.as_ref())
+            || differs(limits.max_cost.as_ref(), had.max_cost.as_ref());
+        differ.then_some("limits")
     }
 }
 
@@ -39,9 +49,14 @@ mod tests {
 
     #[test]
     fn only_an_option_that_is_given_can_conflict() {
-        let queue = SessionOptions { when_busy: Some(WhenBusy::Queue) };
+        let queue = SessionOptions { when_busy: Some(WhenBusy::Queue), ..SessionOptions::default() };
         assert_eq!(SessionOptions::default().conflict_with(&queue), None);
         assert_eq!(queue.conflict_with(&queue), None);
         assert_eq!(queue.conflict_with(&SessionOptions::default()), Some("when_busy"));
+        let turns = |max_turns| Limits { max_turns, ..Limits::default() };
+        let two = SessionOptions { limits: turns(Some(2)), ..SessionOptions::default() };
+        let three = SessionOptions { limits: turns(Some(3)), ..SessionOptions::default() };
+        assert_eq!(SessionOptions::default().conflict_with(&two), None);
+        assert_eq!(two.conflict_with(&three), Some("limits"));
     }
 }

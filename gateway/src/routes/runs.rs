@@ -10,6 +10,7 @@ use skep_common::api::{RunAccepted, RunQuery, RunRequest};
 use skep_common::code::{ApiError, Code};
 use skep_common::event::{Event, Record};
 use skep_common::session::{Cause, TurnOutcome, TurnSummary};
+use skep_common::usage::Usage;
 use skep_journal::Line;
 
 use crate::body::{Body, Params};
@@ -116,8 +117,9 @@ async fn end(mut follower: Follower, accepted: &RunAccepted) -> Result<(TurnSumm
                 Event::TurnStarted(started) => runs = started.prompt == prompt,
                 Event::Update(update) if runs => say(&mut text, update.get()),
                 Event::TurnEnded(ended) if ended.prompt == prompt => {
-                    let (outcome, cause, detail) = (ended.outcome, ended.cause, ended.detail);
-                    return Ok((TurnSummary { prompt, outcome, cause, detail, ended_at: at }, text));
+                    let (outcome, cause, detail, usage) =
+                        (ended.outcome, ended.cause, ended.detail, ended.usage);
+                    return Ok((TurnSummary { prompt, outcome, cause, detail, usage, ended_at: at }, text));
                 }
                 Event::PromptDropped(dropped) if dropped.prompt == prompt => {
                     return Ok((never_ran(prompt, dropped.cause, at), text));
@@ -130,7 +132,8 @@ async fn end(mut follower: Follower, accepted: &RunAccepted) -> Result<(TurnSumm
 
 fn never_ran(prompt: skep_common::ids::PromptId, cause: Cause, ended_at: jiff::Timestamp) -> TurnSummary {
     let detail = Some(String::from("the prompt was dropped before it ran"));
-    TurnSummary { prompt, outcome: TurnOutcome::Cancelled, cause: Some(cause), detail, ended_at }
+    let usage = Usage::default();
+    TurnSummary { prompt, outcome: TurnOutcome::Cancelled, cause: Some(cause), detail, usage, ended_at }
 }
 
 /// Adds what an update of the agent says to the client.

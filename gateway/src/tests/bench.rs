@@ -412,5 +412,6 @@ fn ended(prompt: PromptId, outcome: TurnOutcome) -> Event {
         stop_reason: None,
         detail: None,
         exit_code: None,
+        usage: skep_common::usage::Usage::default(),
     })
 }

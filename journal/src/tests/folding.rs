@@ -7,6 +7,7 @@ use skep_common::event::{
 };
 use skep_common::ids::{AnswerId, PermissionId, PromptId};
 use skep_common::session::{Cause, DecidedBy, Resolution, SessionState, TurnOutcome};
+use skep_common::usage::Usage;
 
 use super::recovery::{asks, prompt};
 use super::{Home, note, run, update};
@@ -27,6 +28,7 @@ fn ended(prompt: PromptId, outcome: TurnOutcome) -> Event {
         stop_reason: None,
         detail: None,
         exit_code: None,
+        usage: Usage::default(),
     })
 }
 

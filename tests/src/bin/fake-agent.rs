@@ -18,6 +18,10 @@
 //! | `request METHOD` | a request that the client may not know; says the answer |
 //! | `stderr BYTES` | floods standard error |
 //! | `error MESSAGE` | answers the prompt with an error |
+//! | `cost AMOUNT` | tells its session's cost so far, in dollars |
+//! | `step TOKENS` | tells that one request to the model took so many |
+//! | `tokens IN OUT` | answers `end_turn` with so many tokens |
+//! | `flood BYTES` | message chunks of 64 KiB, that much in all, whatever is cancelled |
 //! | `stop REASON` | answers with that stop reason |
 //! | `silent` | answers `end_turn` without having said anything |
 //! | `exit CODE`, `crash` | ends in mid-turn (`crash`: by SIGKILL) |
@@ -205,6 +209,10 @@ impl Agent {
             "count" => say(session, &self.prompts.get(session).copied().unwrap_or(0).to_string()),
             "request" => return self.request(session, rest),
             "error" => return Next::Answer(json!({"error": {"code": -32000, "message": rest}})),
+            "cost" => update(session, &cost(rest)),
+            "step" => update(session, &step(parse(rest))),
+            "tokens" => return Next::Answer(json!({"result": tokens(rest)})),
+            "flood" => (0..parse(rest) / 65_536).for_each(|_| say(session, &"f".repeat(65_536))),
             "stop" => return Next::Answer(json!({"result": {"stopReason": rest}})),
             "last-words" => return Next::Last(json!({"result": {"stopReason": rest}})),
             "silent" => return Next::Answer(json!({"result": {"stopReason": "end_turn"}})),
@@ -319,6 +327,26 @@ impl Agent {
             }
         }
     }
+}
+
+/// What its session cost so far.
+fn cost(amount: &str) -> Value {
+    let amount: f64 = amount.parse().unwrap_or(0.0);
+    json!({"sessionUpdate": "usage_update", "used": 1, "size": 2, "cost": {"amount": amount, "currency": "USD"}})
+}
+
+/// What one request took.
+fn step(total: u64) -> Value {
+    json!({"sessionUpdate": "agent_message_chunk", "content": {"type": "text", "text": ""},
+        "_meta": {"usage": {"inputTokens": total, "outputTokens": 0, "totalTokens": total}}})
+}
+
+/// What the whole turn took.
+fn tokens(rest: &str) -> Value {
+    let (input, output) = rest.split_once(' ').unwrap_or((rest, "0"));
+    let (input, output) = (parse(input), parse(output));
+    json!({"stopReason": "end_turn",
+        "usage": {"inputTokens": input, "outputTokens": output, "totalTokens": input + output}})
 }
 
 /// What a careless agent may write.

@@ -75,6 +75,8 @@ fn exit_124_at_a_time_out_and_the_cause_is_kept() {
     let _late = skep(&env, ["run", "--name", "late", "--timeout", "1s", "sleep 1000"]).exits(124);
     let ended = env.events("late").into_iter().rfind(|event| event["kind"] == "turn_ended").unwrap();
     assert_eq!(ended["data"]["cause"], "timed_out", "{ended}");
+    assert_eq!(ended["data"]["outcome"], "limit", "n11: {ended}");
+    assert_eq!(ended["data"]["detail"], "1s", "{ended}");
 }
 
 #[test]

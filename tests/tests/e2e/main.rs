@@ -53,6 +53,7 @@ mod workers;
 mod crashes;
 
 #[cfg(test)]
+mod limits;
 mod load;
 
 #[cfg(test)]

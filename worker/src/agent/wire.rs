@@ -12,6 +12,7 @@ use skep_common::session::{ContentBlock, PermissionOption};
 use crate::acp::message::{clip, read};
 use crate::acp::repair::repair_surrogates;
 use crate::consent::Ask;
+use crate::meter;
 use crate::turn::outcome::Stop;
 
 /// The protocol version that skep speaks.
@@ -222,6 +223,7 @@ pub(crate) fn stop(result: &RawValue) -> Stop {
         reason: clip(value["stopReason"].as_str().unwrap_or(""), 100),
         exit_code: small(&hint["exit_code"]),
         signal: small(&hint["signal"]),
+        tokens: meter::of_answer(&value),
         broken: codex_failed(&value) == Some(true),
     }
 }

@@ -16,7 +16,7 @@ use crate::agent::oneshot::ending::Finished;
 use crate::agent::oneshot::plan::plan;
 use crate::agent::wire::is_work;
 use crate::turn::Prompt;
-use crate::turn::outcome::{End, Seen, judge};
+use crate::turn::outcome::{End, Seen, judge, stopped};
 
 impl Session {
     /// Starts the agent for the running turn.
@@ -124,6 +124,8 @@ impl Session {
         events.extend(started.notes.into_iter().map(|text| note("warn", text)));
         let former = self.agent_session.replace(started.agent_session);
         self.recap = None;
+        let so_far = self.used.cost.as_ref().filter(|_| started.context != "new");
+        self.meter.agent_started(so_far);
         // A one-shot agent has its prompt already.
         if former.is_some() && started.context == "new" && !self.prompted {
             events.extend(self.recall().await);
@@ -164,14 +166,19 @@ impl Session {
     /// Journals what the agent said, in its order; updates of one read go together and unread.
     async fn agent_said(&mut self, said: Vec<Said>) -> Result<(), Broken> {
         let mut updates = Vec::with_capacity(said.len());
+        let (mut told, mut dropped) = (false, false);
         for said in said {
             match said {
                 Said::Update(update) => {
+                    told |= self.turns.running().is_some() && self.meter.update(&update);
                     if !self.seen.work && self.turns.running().is_some() {
                         self.seen.work = is_work(&update);
                     }
                     if !self.updates.repeats(&update) {
-                        updates.push(Event::Update(update));
+                        match self.has_room(update.get().len()) {
+                            true => updates.push(Event::Update(update)),
+                            false => dropped = true,
+                        }
                     }
                 }
                 Said::Note(text) => updates.push(note("warn", text)),
@@ -189,11 +196,16 @@ impl Session {
                 }
             }
         }
-        self.append(updates).await
+        self.append(updates).await?;
+        if dropped {
+            self.overflowed().await?;
+        }
+        if told { self.check_limits().await } else { Ok(()) }
     }
 
     /// The agent ended its turn.
     async fn answered(&mut self, answer: Result<crate::turn::outcome::Stop, String>) -> Result<(), Broken> {
+        self.answer_tokens = answer.as_ref().ok().and_then(|stop| stop.tokens);
         let seen = Seen { broken: self.updates.broken, ..self.seen };
         let end = judge(answer.as_ref().map_err(String::as_str), seen, self.turns.cancel_cause());
         self.turn_over(end).await
@@ -257,7 +269,7 @@ impl Session {
             let detail =
                 if told { "the agent did not end the turn and was stopped" } else { "the agent ended" };
             let detail = Some(detail.to_owned());
-            return self.end_turn(End::ours(TurnOutcome::Cancelled, cancel, detail), After::Next).await;
+            return self.end_turn(End::ours(stopped(cancel), cancel, detail), After::Next).await;
         }
         if !gone.ready {
             return self.could_not_start(gone.why).await;

@@ -115,6 +115,7 @@ impl Session {
                 Slot::Empty | Slot::Starting(_) | Slot::Stopping(_) => None,
             },
             agent_silent_since: self.silent_since,
+            used: self.used.clone(),
             worker: Some(self.shared.worker.clone()),
             updated_at: Timestamp::now(),
         }
@@ -122,10 +123,16 @@ impl Session {
 
     /// Reports the session if anything but its head has changed.
     pub(super) fn publish(&self) {
-        let now = self.snapshot();
+        let mut now = self.snapshot();
         let changed = {
             let before = self.published.borrow();
-            let same = SessionSnapshot { head: before.head, updated_at: before.updated_at, ..now.clone() };
+            let at = before.updated_at;
+            let same = SessionSnapshot { head: before.head, updated_at: at, ..now.clone() };
+            // Silence is told, and is no change of the session.
+            let silence = SessionSnapshot { agent_silent_since: before.agent_silent_since, ..same.clone() };
+            if silence == *before {
+                now.updated_at = at;
+            }
             same != *before
         };
         if changed && !self.over {

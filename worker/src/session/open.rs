@@ -13,7 +13,7 @@ use skep_common::protocol::{Action, Reply};
 use skep_common::session::{Cause, Head, SessionFile, SessionSnapshot, SessionSpec, SessionState};
 use skep_journal::{
     Durability, JournalError, Journals, Lease, LeaseError, Opened, Opener, Projection, Writer, first_seq,
-    interruption,
+    interruption, usage,
 };
 use skep_sys::statefile;
 use tokio::sync::{mpsc, watch};
@@ -24,6 +24,7 @@ use super::timers::Deadlines;
 use super::{Halt, Session, Shared, Slot};
 use crate::agent::updates::{Told, Updates};
 use crate::consent::Requests;
+use crate::meter::Meter;
 use crate::report::Reports;
 use crate::turn::outcome::Seen;
 use crate::turn::{Prompt, Turns};
@@ -42,6 +43,8 @@ pub(super) struct Opening {
     pub(super) published: watch::Sender<SessionSnapshot>,
     /// What a former holder was told of the settings.
     pub(super) updates: Updates,
+    /// How much the session takes on the disk, in bytes; known once its journal is found.
+    pub(super) on_disk: u64,
 }
 
 /// The session until its journal has been read.
@@ -107,11 +110,14 @@ impl Opening {
         Ok((writer, projection))
     }
 
-    async fn journal(&self) -> Result<Opened, ApiError> {
+    async fn journal(&mut self) -> Result<Opened, ApiError> {
         let dir = self.shared.session_dir(self.spec.id);
         let prepared = tokio::task::spawn_blocking(move || prepare(&dir)).await;
         let (lease, exists) = match prepared {
-            Ok(Ok(prepared)) => prepared,
+            Ok(Ok((lease, exists, on_disk))) => {
+                self.on_disk = on_disk;
+                (lease, exists)
+            }
             Ok(Err(LeaseError::Held)) => {
                 return Err(ApiError::new(Code::SessionLeased, "another worker holds the session"));
             }
@@ -184,6 +190,12 @@ impl Opening {
             state,
             why,
             last_turn: projection.last_turn.clone(),
+            used: projection.used.clone(),
+            meter: Meter::default(),
+            answer_tokens: None,
+            on_disk: self.on_disk,
+            told_full: false,
+            limit: None,
             deadlines: Deadlines::new(settings.idle_timeout),
             ending: None,
             unstartable: None,
@@ -257,8 +269,8 @@ async fn ring(mut head: watch::Receiver<Head>, reports: Reports, session: skep_c
     }
 }
 
-/// The session's directory, its lease, and whether there is a journal.
-fn prepare(dir: &Path) -> Result<(Lease, bool), LeaseError> {
+/// The session's directory, its lease, whether there is a journal, and how much there is.
+fn prepare(dir: &Path) -> Result<(Lease, bool, u64), LeaseError> {
     let refused = |source: io::Error| LeaseError::Io { path: dir.to_owned(), source };
     DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(refused)?;
     let lease = Lease::acquire(dir)?;
@@ -267,7 +279,8 @@ fn prepare(dir: &Path) -> Result<(Lease, bool), LeaseError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => false,
         Err(error) => return Err(refused(error)),
     };
-    Ok((lease, exists))
+    let on_disk = if exists { usage(dir).map_err(refused)? } else { 0 };
+    Ok((lease, exists, on_disk))
 }
 
 async fn open_journal(

@@ -1,7 +1,5 @@
 //! Prompts and turns: accepted, journalled, acknowledged, given to the agent, ended.
 
-use std::time::Duration;
-
 use jiff::Timestamp;
 use skep_common::code::{ApiError, Code};
 use skep_common::event::{
@@ -19,7 +17,7 @@ use tokio::time::Instant;
 use super::journal::Broken;
 use super::{Fault, Session, Slot};
 use crate::agent::acp::{Stop, ToAgent};
-use crate::turn::outcome::{End, Seen};
+use crate::turn::outcome::{End, Seen, stopped};
 use crate::turn::{Accepted, Cancelled, Prompt, Refusal};
 
 /// What follows the end of a turn.
@@ -66,6 +64,7 @@ impl Session {
         {
             return Err(ending.refusal().into());
         }
+        self.affordable(prompt.id)?;
         let id = prompt.id;
         let queued_event = Event::PromptQueued(PromptQueued {
             prompt: id,
@@ -97,6 +96,7 @@ impl Session {
     /// The events with which a turn begins.
     fn announce_turn(&mut self, start: Option<PromptId>, events: &mut Vec<Event>) {
         if let Some(prompt) = start {
+            self.used.turns += 1;
             let just_queued =
                 matches!(events.last(), Some(Event::PromptQueued(queued)) if queued.prompt == prompt);
             let waited = self.turns.running().filter(|_| !just_queued);
@@ -112,12 +112,17 @@ impl Session {
 
     /// Gives the running prompt to the agent; starts the agent if there is none. The turn's start is journalled.
     pub(super) fn begin_turn(&mut self) {
-        let Some(prompt) = self.turns.running() else { return };
-        let configured = self.shared.settings.session.turn_timeout;
-        let limit = prompt.timeout_seconds.map(Duration::from_secs).or(configured);
-        self.deadlines.turn = limit.and_then(|limit| Instant::now().checked_add(limit));
+        if self.turns.running().is_none() {
+            return;
+        }
+        self.deadlines.turn = self.turn_time().and_then(|time| Instant::now().checked_add(time));
         self.seen = Seen::default();
         self.updates.turn_begins();
+        self.meter.turn_begins();
+        if self.unaffordable() {
+            return;
+        }
+        let Some(prompt) = self.turns.running() else { return };
         match &self.slot {
             Slot::Ready(agent, _) => {
                 let recap = self.recap.take().map(|text| ContentBlock::Text { text });
@@ -134,8 +139,11 @@ impl Session {
     /// Ends the running turn: synced, then told; then the next one, or a pause.
     pub(super) async fn end_turn(&mut self, end: End, after: After) -> Result<(), Broken> {
         let Some(ended) = self.turns.end() else { return Ok(()) };
+        let end = self.with_limit(end);
+        let usage = self.meter.turn(self.answer_tokens.take());
+        self.used.add(&usage);
         let resolution = match end.outcome {
-            TurnOutcome::Cancelled => Resolution::Cancelled,
+            TurnOutcome::Cancelled | TurnOutcome::Limit => Resolution::Cancelled,
             _ => Resolution::Withdrawn,
         };
         let cause = end.cause.unwrap_or(Cause::AgentCrashed);
@@ -147,6 +155,7 @@ impl Session {
             stop_reason: end.stop_reason,
             detail: end.detail.clone(),
             exit_code: end.exit_code,
+            usage: usage.clone(),
         }));
         self.prompted = false;
         self.listen();
@@ -156,6 +165,7 @@ impl Session {
             outcome: end.outcome,
             cause: end.cause,
             detail: end.detail,
+            usage,
             ended_at: Timestamp::now(),
         });
         let next = self.follow(after, cause, &mut events);
@@ -220,7 +230,7 @@ impl Session {
                     self.stop_agent(Stop::Kill);
                 }
                 self.unstartable = None;
-                self.end_turn(End::ours(TurnOutcome::Cancelled, cause, None), After::Next).await?;
+                self.end_turn(End::ours(stopped(cause), cause, None), After::Next).await?;
             }
         }
         Ok(self.done())

@@ -8,9 +8,9 @@ use skep_common::ids::PermissionId;
 use skep_common::session::{Cause, SessionState};
 use tokio::time::Instant;
 
+use super::Session;
 use super::ending::Ending;
 use super::journal::Broken;
-use super::{Fault, Session};
 use crate::agent::acp::Stop;
 
 /// How long a working agent may give no sign of life before that is told.
@@ -102,10 +102,7 @@ impl Session {
         match timer {
             Timer::Turn => {
                 self.deadlines.turn = None;
-                match self.cancel(None, Cause::TimedOut).await {
-                    Err(Fault::Broken(broken)) => Err(broken),
-                    Ok(_) | Err(Fault::Refused(_)) => Ok(()),
-                }
+                self.time_is_over().await
             }
             Timer::CancelGrace => {
                 self.deadlines.cancel = None;

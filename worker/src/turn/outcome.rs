@@ -1,6 +1,7 @@
 //! How a turn ended, from what the agent said. Pure.
 
 use skep_common::session::{Cause, TurnOutcome};
+use skep_common::usage::Tokens;
 
 /// What an agent answered to a prompt.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -11,6 +12,8 @@ pub struct Stop {
     pub exit_code: Option<i32>,
     /// `_meta.skep.signal`: the signal that ended it.
     pub signal: Option<i32>,
+    /// The tokens that it says its turn took.
+    pub tokens: Option<Tokens>,
     /// Codex says beside its answer that its own session failed (`_meta.codex.threadStatus`).
     pub broken: bool,
 }
@@ -61,16 +64,25 @@ impl End {
     }
 }
 
+/// How a turn ends that was stopped for this cause.
+#[must_use]
+pub const fn stopped(cause: Cause) -> TurnOutcome {
+    match cause {
+        Cause::TimedOut | Cause::Limit => TurnOutcome::Limit,
+        _ => TurnOutcome::Cancelled,
+    }
+}
+
 /// Judges an answer; `cancel` is the cause of a cancel that was asked for.
 #[must_use]
 pub fn judge(answer: Result<&Stop, &str>, seen: Seen, cancel: Option<Cause>) -> End {
     let stop = match (answer, cancel) {
-        (Err(_), Some(cause)) => return End::ours(TurnOutcome::Cancelled, cause, None),
+        (Err(_), Some(cause)) => return End::ours(stopped(cause), cause, None),
         (Err(message), None) => return End::failed(message.to_owned()),
         (Ok(stop), _) => stop,
     };
     let (outcome, detail) = match stop.reason.as_str() {
-        "cancelled" if cancel.is_some() => (TurnOutcome::Cancelled, None),
+        "cancelled" if cancel.is_some() => (cancel.map_or(TurnOutcome::Cancelled, stopped), None),
         "cancelled" if seen.denied => (TurnOutcome::Refused, Some(DENIED.to_owned())),
         "cancelled" => (TurnOutcome::Cancelled, Some(String::from("the agent cancelled the turn by itself"))),
         "max_tokens" => (TurnOutcome::Limit, Some(String::from("the model's token limit was reached"))),
@@ -82,7 +94,7 @@ pub fn judge(answer: Result<&Stop, &str>, seen: Seen, cancel: Option<Cause>) -> 
         "end_turn" => ended(stop, seen),
         other => (TurnOutcome::Suspect, Some(format!("unknown stop reason `{other}`"))),
     };
-    let cause = cancel.filter(|_| outcome == TurnOutcome::Cancelled);
+    let cause = cancel.filter(|cause| stop.reason == "cancelled" && outcome == stopped(*cause));
     End { outcome, cause, stop_reason: Some(stop.reason.clone()), detail, exit_code: stop.exit_code }
 }
 
@@ -122,6 +134,9 @@ mod tests {
             ("end_turn", Some(3), work, None, TurnOutcome::Failed),
             ("end_turn", None, work, person, TurnOutcome::Completed),
             ("cancelled", None, work, person, TurnOutcome::Cancelled),
+            ("cancelled", None, work, Some(Cause::TimedOut), TurnOutcome::Limit),
+            ("cancelled", None, work, Some(Cause::Limit), TurnOutcome::Limit),
+            ("end_turn", None, work, Some(Cause::Limit), TurnOutcome::Completed),
             ("cancelled", None, denied, None, TurnOutcome::Refused),
             ("cancelled", None, work, None, TurnOutcome::Cancelled),
             ("refusal", None, work, None, TurnOutcome::Refused),
@@ -150,6 +165,6 @@ mod tests {
         let end = judge(Err("quota"), Seen::default(), None);
         assert_eq!((end.outcome, end.detail.as_deref()), (TurnOutcome::Failed, Some("quota")));
         let end = judge(Err("aborted"), Seen::default(), Some(Cause::TimedOut));
-        assert_eq!((end.outcome, end.cause), (TurnOutcome::Cancelled, Some(Cause::TimedOut)));
+        assert_eq!((end.outcome, end.cause), (TurnOutcome::Limit, Some(Cause::TimedOut)));
     }
 }

@@ -4,7 +4,7 @@ use crate::common::{Worker, agent, alive};
 use skep_common::event::Event;
 use skep_common::ids::AnswerId;
 use skep_common::protocol::{Action, Report};
-use skep_common::session::{Cause, DecidedBy, Resolution, TurnOutcome};
+use skep_common::session::{Cause, DecidedBy, Resolution, SessionState, TurnOutcome};
 
 #[test]
 fn an_agent_is_signed_in_by_its_preset_or_by_its_only_key() {
@@ -248,8 +248,12 @@ fn how_long_an_agent_has_been_silent_is_told_by_skeps_own_clock() {
     let prompt = worker.prompt(session, "hang");
     let begun = worker.snapshot("the turn", session, |s| s.turn.as_ref().map(|turn| turn.started_at));
     let silent = worker.snapshot("silence", session, |snapshot| snapshot.agent_silent_since);
-    let told = worker.snapshot("silence", session, |s| s.agent_silent_since.map(|_| s.updated_at));
-    assert!(begun <= silent && silent < told, "{begun} {silent} {told}");
+    let changed = worker.snapshot("silence", session, |s| s.agent_silent_since.map(|_| s.updated_at));
+    assert!(begun <= silent, "{begun} {silent}");
+    let before = worker.snapshot("work", session, |s| {
+        (s.state == SessionState::Running && s.agent_silent_since.is_none()).then_some(s.updated_at)
+    });
+    assert_eq!(changed, before, "silence is no change of the session");
     worker.request(Action::Cancel { session, prompt: None, cause: Cause::Person });
     assert_eq!(worker.ended(session, prompt), TurnOutcome::Cancelled);
     let after = worker.snapshot("the end", session, |s| s.last_turn.as_ref().map(|_| s.agent_silent_since));

@@ -203,7 +203,7 @@ fn n4_a_cancel_that_the_agent_ignores_takes_its_whole_tree() {
     let session = worker.open("fake", |_| {});
     let deaf = worker.prompt(session, "deaf");
     worker.request(Action::Cancel { session, prompt: Some(deaf), cause: Cause::TimedOut });
-    assert_eq!(worker.ended(session, deaf), TurnOutcome::Cancelled);
+    assert_eq!(worker.ended(session, deaf), TurnOutcome::Limit);
     assert_eq!(worker.run(session, "say on"), TurnOutcome::Completed);
     worker.shut_down();
 }
@@ -340,10 +340,9 @@ fn a_turn_has_its_time() {
     let (mut worker, _) = Worker::start(&home, "turn_timeout = \"200 ms\"");
     let session = worker.open("fake", |_| {});
     let prompt = worker.prompt(session, "hang");
-    assert_eq!(worker.ended(session, prompt), TurnOutcome::Cancelled);
-    let cause =
-        worker.snapshot("cause", session, |snapshot| snapshot.last_turn.as_ref().map(|turn| turn.cause));
-    assert_eq!(cause, Some(Cause::TimedOut));
+    assert_eq!(worker.ended(session, prompt), TurnOutcome::Limit, "n11");
+    let last = worker.snapshot("last turn", session, |snapshot| snapshot.last_turn.clone());
+    assert_eq!((last.cause, last.detail.as_deref()), (Some(Cause::TimedOut), Some("200ms")));
     worker.shut_down();
 }
 

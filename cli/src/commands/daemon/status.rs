@@ -76,7 +76,7 @@ fn text(ctx: &Context, status: &DaemonStatus, now: Timestamp) -> String {
     lines.push(String::new());
     lines.push(table::workers(&status.workers, now, out));
     lines.push(String::new());
-    lines.push(table::sessions(&status.sessions, now, out));
+    lines.push(table::sessions(&status.sessions, table::Columns::Short, now, out));
     if status.closed_sessions > 0 {
         lines.push(format!("{} closed (`skep ps -a`)", status.closed_sessions));
     }

@@ -68,7 +68,7 @@ impl Conversation {
     /// With an agent that goes on with `session`, if it does.
     pub(super) fn new(session: Option<String>) -> Self {
         Self {
-            reading: Reading::new(Output::Claude, session),
+            reading: Reading::new(Output::Claude, session).of_many_turns(),
             asked: HashMap::new(),
             asks: 0,
             requests: 0,

@@ -5,7 +5,7 @@
 use skep_common::session::{Cause, TurnOutcome};
 use skep_sys::spawn::ExitCause;
 
-use crate::turn::outcome::{End, Seen};
+use crate::turn::outcome::{End, Seen, stopped};
 
 /// The end of a command that was run for a prompt. Nothing of its tree is left.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,13 +34,14 @@ impl Finished {
             Some(ExitCause::Code(code)) => Some(code),
             Some(ExitCause::Signal(..) | ExitCause::Unknown) | None => None,
         };
-        let (outcome, detail) = self.outcome(seen);
+        let (mut outcome, detail) = self.outcome(seen);
+        let cause = cancel.filter(|_| outcome == TurnOutcome::Cancelled);
         let stop_reason = match outcome {
             TurnOutcome::Completed => Some(String::from("end_turn")),
             TurnOutcome::Cancelled => Some(String::from("cancelled")),
             _ => None,
         };
-        let cause = cancel.filter(|_| outcome == TurnOutcome::Cancelled);
+        outcome = cause.map_or(outcome, stopped);
         End { outcome, cause, stop_reason, detail, exit_code: exit_code.filter(|_| !self.stopped) }
     }
 
@@ -110,7 +111,7 @@ mod tests {
         let work = Seen { work: true, ..Seen::default() };
         let stopped = Finished { stopped: true, ..finished(ExitCause::Signal(15, false), None) };
         let end = stopped.end(work, Some(Cause::TimedOut));
-        assert_eq!((end.outcome, end.cause), (TurnOutcome::Cancelled, Some(Cause::TimedOut)));
+        assert_eq!((end.outcome, end.cause), (TurnOutcome::Limit, Some(Cause::TimedOut)));
         let end = finished(ExitCause::Code(0), None).end(work, Some(Cause::Person));
         assert_eq!((end.outcome, end.cause), (TurnOutcome::Completed, None));
     }

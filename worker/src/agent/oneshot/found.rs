@@ -130,7 +130,7 @@ pub(in crate::agent) fn usage(usage: &Usage) -> Option<Box<RawValue>> {
         "sessionUpdate": "usage_update",
         "used": usage.input.saturating_add(usage.output),
         "size": usage.size,
-        "_meta": {"skep": {"input_tokens": usage.input, "output_tokens": usage.output}},
+        "_meta": {"skep": {"input_tokens": usage.input, "output_tokens": usage.output, "step": usage.step}},
     });
     if let Some(cost) = usage.cost {
         update["cost"] = json!({"amount": cost, "currency": "USD"});

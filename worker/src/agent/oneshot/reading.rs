@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use serde_json::Value;
 use serde_json::value::RawValue;
 use skep_common::framing::{Frame, LineSplitter};
+use skep_common::usage::Amount;
 use skep_config::Output;
 
 use super::found::{self, Found, Usage};
@@ -42,7 +43,9 @@ pub(in crate::agent) struct Reading {
     partial: Vec<u8>,
     session: Option<String>,
     announced: HashSet<String>,
-    spent: f64,
+    spent: Amount,
+    /// What a process that serves many turns has said of its costs so far; none for one that serves one.
+    so_far: Option<Amount>,
     dropped: u64,
     last_dropped: String,
     /// Why the turn failed, as the agent says.
@@ -60,12 +63,18 @@ impl Reading {
             partial: Vec::new(),
             session,
             announced: HashSet::new(),
-            spent: 0.0,
+            spent: Amount::default(),
+            so_far: None,
             dropped: 0,
             last_dropped: String::new(),
             failure: None,
             limit: None,
         }
+    }
+
+    /// The same of a process that serves many turns, and tells its costs since it was started.
+    pub(in crate::agent) fn of_many_turns(self) -> Self {
+        Self { so_far: Some(Amount::default()), ..self }
     }
 
     /// Takes what was read, cut anywhere.
@@ -158,8 +167,11 @@ impl Reading {
         if usage.step
             && let Some(cost) = usage.cost
         {
-            self.spent += cost;
-            usage.cost = Some(self.spent);
+            self.spent = self.spent.plus(Amount::told(cost).unwrap_or_default());
+            usage.cost = Some(self.spent.as_number());
+        }
+        if let (Some(so_far), Some(now)) = (&mut self.so_far, usage.cost.and_then(Amount::told)) {
+            usage.cost = Some(now.since(std::mem::replace(so_far, now)).as_number());
         }
         usage.cost = usage.cost.filter(|cost| cost.is_finite() && *cost > 0.0);
         if usage.input == 0 && usage.output == 0 && usage.cost.is_none() {

@@ -166,3 +166,20 @@ proptest! {
         let _outs = (it.hear(&line), it.hear(&line));
     }
 }
+
+#[test]
+fn each_turn_costs_what_the_running_total_has_grown_by() {
+    let mut it = prompted();
+    let mut cost = |total: f64| {
+        let line = json!({"type": "result", "subtype": "success", "is_error": false, "result": "said",
+            "total_cost_usd": total, "usage": {"input_tokens": 5, "output_tokens": 3}});
+        it.obey(ToAgent::Prompt(text()));
+        let said = it.hear(&line).unwrap_or_default().into_iter().find_map(|out| match out {
+            Out::Say(Said::Update(update)) => serde_json::from_str::<Value>(update.get()).ok(),
+            _ => None,
+        });
+        said.unwrap()["cost"]["amount"].as_f64()
+    };
+    let costs = [0.055_008, 0.165_68, 0.277_36, 0.277_36].map(&mut cost);
+    assert_eq!(costs, [Some(0.055_008), Some(0.110_672), Some(0.111_68), None]);
+}
