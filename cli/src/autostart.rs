@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use nix::fcntl::{Flock, FlockArg};
 use skep_common::api::Health;
+use skep_common::environment::{DECLARED, is_listed};
 use skep_config::env;
 use skep_supervisor::instance::{DaemonFound, find_daemon};
 use skep_sys::daemonize::{Startup, await_startup};
@@ -22,6 +23,21 @@ use crate::client::{Client, ClientError};
 use crate::context::Context;
 use crate::error::CliError;
 
+/// What a daemon inherits.
+type Variables = Vec<(OsString, OsString)>;
+
+/// Variables that a daemon which nobody asked for gets beside those that every agent gets: what its notifications and
+/// its own program need.
+const OWN: [&str; 7] = [
+    "DISPLAY",
+    "WAYLAND_DISPLAY",
+    "RUST_BACKTRACE",
+    "LD_LIBRARY_PATH",
+    "DYLD_LIBRARY_PATH",
+    "LLVM_PROFILE_FILE",
+    "NO_COLOR",
+];
+
 /// A daemon that breaks a connection is given this time to be dead.
 const DIES_WITHIN: Duration = Duration::from_secs(2);
 
@@ -30,11 +46,19 @@ const GONE_WITHIN: Duration = Duration::from_secs(45);
 
 /// A client of the daemon, which is started if none runs.
 pub(crate) async fn client(ctx: &Context) -> Result<Client, CliError> {
-    start(ctx, &[]).await.map(|(client, _)| client)
+    started_with(ctx, &[], slight(ctx)).await.map(|(client, _)| client)
 }
 
-/// The daemon that serves: the one that runs, or one that is started with these options.
+/// The daemon that serves: the one that runs, or one that a person starts with these options and this environment.
 pub(crate) async fn start(ctx: &Context, options: &[OsString]) -> Result<(Client, Health), CliError> {
+    started_with(ctx, options, environment(ctx)).await
+}
+
+async fn started_with(
+    ctx: &Context,
+    options: &[OsString],
+    environment: Variables,
+) -> Result<(Client, Health), CliError> {
     if let Some(found) = find(ctx).await? {
         return Ok(found);
     }
@@ -44,7 +68,7 @@ pub(crate) async fn start(ctx: &Context, options: &[OsString]) -> Result<(Client
     if let Some(found) = find(ctx).await? {
         return Ok(found);
     }
-    if let Err(error) = launch(ctx, options) {
+    if let Err(error) = launch(ctx, options, environment) {
         // Somebody else, a service manager perhaps, may have been quicker.
         return find(ctx).await?.ok_or(error);
     }
@@ -103,7 +127,7 @@ fn take_turn(ctx: &Context) -> Result<Flock<File>, CliError> {
 }
 
 /// Starts `skep daemon run --detached` and waits until it serves or says why not.
-fn launch(ctx: &Context, options: &[OsString]) -> Result<(), CliError> {
+fn launch(ctx: &Context, options: &[OsString], environment: Variables) -> Result<(), CliError> {
     let failed =
         |what: &str, why: &dyn std::fmt::Display| CliError::unreachable(format!("cannot {what}: {why}"));
     let (reader, writer) = io::pipe().map_err(|error| failed("start the daemon", &error))?;
@@ -111,7 +135,7 @@ fn launch(ctx: &Context, options: &[OsString]) -> Result<(), CliError> {
         program: executable()?,
         args: arguments(ctx, options),
         cwd: std::env::current_dir().map_err(|error| failed("find the current directory", &error))?,
-        env: environment(ctx),
+        env: environment,
         stdin: Stdio3::Null,
         stdout: Stdio3::Fd(writer.into()),
         stderr: Stdio3::Inherit,
@@ -153,7 +177,7 @@ fn arguments(ctx: &Context, options: &[OsString]) -> Vec<OsString> {
 }
 
 /// What the daemon inherits: everything but the marks of a session, should this run inside one.
-fn environment(ctx: &Context) -> Vec<(OsString, OsString)> {
+fn environment(ctx: &Context) -> Variables {
     let marks = [
         env::SKEP_SESSION,
         env::SKEP_SESSION_NAME,
@@ -168,4 +192,11 @@ fn environment(ctx: &Context) -> Vec<(OsString, OsString)> {
         .filter(|(name, _)| !marks.iter().any(|mark| name == mark))
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .collect()
+}
+
+/// What a daemon inherits that was started for a client's sake: no key of that client, who gives its keys to its own
+/// session. A daemon outlives the shell that happened to start it.
+fn slight(ctx: &Context) -> Variables {
+    let is_own = |name: &str| name.starts_with("SKEP_") || is_listed(name, DECLARED.into_iter().chain(OWN));
+    environment(ctx).into_iter().filter(|(name, _)| name.to_str().is_some_and(is_own)).collect()
 }

@@ -110,6 +110,7 @@ mod tests {
             driver: "acp".into(),
             tested: None,
             quirks: Vec::new(),
+            keys: Vec::new(),
             hint: None,
             default,
             source: "built-in".into(),

@@ -10,6 +10,7 @@ compile_error!(
 
 mod arguments;
 mod autostart;
+mod capture;
 mod cli;
 mod client;
 mod commands;

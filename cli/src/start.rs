@@ -61,6 +61,7 @@ pub(crate) fn prompt(
         when_busy: queue.then_some(WhenBusy::Queue),
         consent,
         timeout_seconds,
+        environment: None,
     }
 }
 

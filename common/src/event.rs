@@ -208,6 +208,9 @@ pub struct AgentStarted {
     pub agent_session: String,
     /// Whether the agent's context was brought back: `new`, `loaded`, `resumed`.
     pub context: String,
+    /// The names of the variables with keys that it was given; never their values.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub keys: Vec<String>,
 }
 
 /// Data of `agent_exited`.

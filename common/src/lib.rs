@@ -6,6 +6,7 @@
 pub mod api;
 pub mod backoff;
 pub mod code;
+pub mod environment;
 pub mod event;
 pub mod framing;
 pub mod ids;

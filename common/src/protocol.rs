@@ -7,6 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::code::ApiError;
+use crate::environment::CapturedEnvironment;
 use crate::ids::{AnswerId, PermissionId, Process, PromptId, RequestId, SessionId, WorkerId};
 use crate::session::{
     Cause, Consent, ContentBlock, Head, PermissionMode, SessionSnapshot, SessionSpec, WhenBusy,
@@ -91,6 +92,9 @@ pub enum Action {
     OpenSession {
         /// The session's settings.
         spec: SessionSpec,
+        /// What a client gave of its environment, if the daemon still has it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        environment: Option<CapturedEnvironment>,
     },
     /// Run a prompt, or queue it.
     Prompt {
@@ -109,6 +113,9 @@ pub enum Action {
         /// Seconds until its turn is cancelled with [`Cause::TimedOut`].
         #[serde(default, skip_serializing_if = "Option::is_none")]
         timeout_seconds: Option<u64>,
+        /// What the session's agents are started with from here on; none changes nothing.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        environment: Option<CapturedEnvironment>,
     },
     /// Cancel the running turn. No turn: acknowledged.
     Cancel {

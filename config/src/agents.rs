@@ -47,6 +47,8 @@ pub struct AgentPreset {
     pub command: Vec<String>,
     /// Variables that it gets beside the declared ones.
     pub env: BTreeMap<String, String>,
+    /// A file with more of them, that nobody else may read: absolute, or `~/…`. `env` wins over it.
+    pub env_file: Option<String>,
     /// Names of variables that are passed on to it: keys, and where its model is.
     pub keys: Vec<String>,
     /// Whether each session has a home directory of its own, which hides the user's logins from it.
@@ -98,6 +100,7 @@ impl AgentPreset {
             driver: Driver::Acp,
             command: Vec::new(),
             env: BTreeMap::new(),
+            env_file: None,
             keys: Vec::new(),
             private_home: false,
             authenticate: None,
@@ -151,6 +154,7 @@ impl fmt::Debug for AgentPreset {
             .field("driver", &self.driver)
             .field("command", &self.command)
             .field("env", &self.env.keys())
+            .field("env_file", &self.env_file)
             .field("keys", &self.keys)
             .field("authenticate", &self.authenticate)
             .field("resume", &self.resume)
@@ -177,6 +181,7 @@ impl Schema for AgentPreset {
         v.value("driver", &mut self.driver);
         v.value("command", &mut self.command);
         v.value("env", &mut self.env);
+        v.optional("env_file", &mut self.env_file);
         v.value("keys", &mut self.keys);
         v.value("private_home", &mut self.private_home);
         v.optional("authenticate", &mut self.authenticate);
@@ -200,6 +205,7 @@ impl Schema for AgentPreset {
         let checks = [
             ("command", self.wrong_command()),
             ("keys", self.wrong_keys()),
+            ("env_file", self.wrong_env_file()),
             ("authenticate", self.wrong_for_driver(self.authenticate.is_some(), Driver::Acp)),
             ("mode", self.wrong_for_driver(!self.mode.is_empty(), Driver::Acp)),
             ("share", self.wrong_for_many(self.share == Share::Worker)),
@@ -271,6 +277,12 @@ impl AgentPreset {
         let own = built_in::find(Self::SHELL);
         self.name == Self::SHELL
             && own.is_some_and(|own| (own.driver, &own.command) == (self.driver, &self.command))
+    }
+
+    fn wrong_env_file(&self) -> Option<String> {
+        let file = self.env_file.as_ref()?;
+        let is_path = (file.starts_with('/') || file.starts_with("~/")) && !file.contains('\0');
+        (!is_path).then(|| String::from("it must be an absolute path, or begin with `~/`"))
     }
 
     fn wrong_for_driver(&self, is_set: bool, driver: Driver) -> Option<String> {

@@ -11,6 +11,7 @@ pub mod agents;
 pub mod api;
 pub mod daemon;
 pub mod env;
+pub mod env_file;
 pub mod glob;
 pub mod logs;
 pub mod notify;

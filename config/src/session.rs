@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use skep_common::environment::wrong_pattern;
 use skep_common::session::{Limits, PermissionMode, WhenBusy};
 
 use crate::schema::{Schema, Visitor};
@@ -65,6 +66,9 @@ pub struct SessionSettings {
     pub stop_grace: Duration,
     /// Directories under which sessions may run (G6); none: any directory that the user can enter.
     pub allowed_roots: Vec<PathBuf>,
+    /// Variables of a client's environment that its agents get beside the declared ones and the agent's keys: names, or
+    /// beginnings of names with a `*`.
+    pub capture_env: Vec<String>,
     /// How long a closed session is kept. Default 30 days.
     pub keep_closed: Duration,
     /// How much all closed sessions may take; the oldest go first. Default 2 GiB.
@@ -90,6 +94,7 @@ impl Default for SessionSettings {
             cancel_grace: Duration::from_secs(10),
             stop_grace: Duration::from_secs(2),
             allowed_roots: Vec::new(),
+            capture_env: Vec::new(),
             keep_closed: 30 * DAY,
             keep_closed_bytes: ByteSize::gib(2),
         }
@@ -116,6 +121,7 @@ impl Schema for SessionSettings {
         v.ranged("cancel_grace", &mut self.cancel_grace, Duration::ZERO..=DAY);
         v.ranged("stop_grace", &mut self.stop_grace, Duration::ZERO..=DAY);
         v.value("allowed_roots", &mut self.allowed_roots);
+        v.value("capture_env", &mut self.capture_env);
         v.ranged("keep_closed", &mut self.keep_closed, Duration::ZERO..=YEARS);
         v.value("keep_closed_bytes", &mut self.keep_closed_bytes);
         v.ranged("max_journal", &mut self.max_journal, ByteSize::mib(1)..=ByteSize::gib(1024));
@@ -128,6 +134,18 @@ impl Schema for SessionSettings {
             .into_iter()
             .filter(|(_, timeout)| timeout.is_some_and(|timeout| !(INSTANT..=YEARS).contains(&timeout)))
             .map(|(key, _)| (key, String::from("it must be at least 1 ms and at most 10 years")))
+            .chain(self.wrong_capture())
             .collect()
+    }
+}
+
+impl SessionSettings {
+    fn wrong_capture(&self) -> Option<(&'static str, String)> {
+        self.capture_env.iter().find_map(|pattern| {
+            let wrong = wrong_pattern(pattern)?;
+            // What follows a `=` may be a secret.
+            let shown = pattern.split('=').next().unwrap_or_default();
+            Some(("capture_env", format!("item {shown:?} {wrong}")))
+        })
     }
 }

@@ -61,6 +61,11 @@ impl Asker {
         }
     }
 
+    /// Whether the peer is a process of this machine and user, outside of every session.
+    pub(crate) async fn is_outside(&self) -> Result<bool, Failure> {
+        Ok(self.standing().await? == Standing::Outside)
+    }
+
     /// Lets peers outside of every session go on, and those inside `session` itself.
     ///
     /// # Errors

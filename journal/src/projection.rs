@@ -51,6 +51,8 @@ pub struct Projection {
     pub agent: Option<AgentStarted>,
     /// The agent's own id for the session, needed to load it again.
     pub agent_session: Option<String>,
+    /// The names of the keys with which the agent was started last.
+    pub keys: Vec<String>,
     /// Why the session was closed, if it was.
     pub closed: Option<Cause>,
     /// The epoch of the last writer.
@@ -131,6 +133,7 @@ impl Default for Projection {
             used: Used::default(),
             agent: None,
             agent_session: None,
+            keys: Vec::new(),
             closed: None,
             epoch: 0,
             seq: 0,
@@ -161,6 +164,7 @@ impl Projection {
             Event::TurnEnded(ended) => self.turn_ended(record.at, ended),
             Event::AgentStarted(started) => {
                 self.agent_session = Some(started.agent_session.clone());
+                self.keys.clone_from(&started.keys);
                 self.agent = Some(started.clone());
             }
             Event::AgentExited(_) => self.agent = None,

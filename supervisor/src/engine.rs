@@ -21,6 +21,7 @@ mod core;
 mod create;
 mod directory;
 mod disk;
+mod environment;
 mod notify;
 mod reports;
 mod seats;

@@ -5,6 +5,7 @@ use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use skep_common::environment::{DECLARED, is_listed};
 use skep_common::ids::WorkerId;
 use skep_common::protocol::WorkerSettings;
 use skep_common::session::PermissionMode;
@@ -67,42 +68,13 @@ impl Spec {
     }
 }
 
-/// Variables that workers get from the daemon's environment, and agents from them (promise 21).
-const DECLARED: [&str; 24] = [
-    "PATH",
-    "HOME",
-    "USER",
-    "LOGNAME",
-    "SHELL",
-    "LANG",
-    "LANGUAGE",
-    "TERM",
-    "COLORTERM",
-    "TZ",
-    "TMPDIR",
-    "SSH_AUTH_SOCK",
-    "XDG_CONFIG_HOME",
-    "XDG_STATE_HOME",
-    "XDG_DATA_HOME",
-    "XDG_CACHE_HOME",
-    "XDG_RUNTIME_DIR",
-    "HTTP_PROXY",
-    "HTTPS_PROXY",
-    "NO_PROXY",
-    "ALL_PROXY",
-    "SSL_CERT_FILE",
-    "SSL_CERT_DIR",
-    "SKEP_HOME",
-];
-
-/// The part of the daemon's environment that workers get: what is declared, and what their agents' presets name.
+/// The part of the daemon's environment that workers get, and agents for which no client gave any: what is declared, and
+/// what the configuration and their agents' presets name (promise 21).
 pub(crate) fn declared(environment: &Environment, keys: &BTreeSet<String>) -> Vec<(OsString, OsString)> {
     let is_declared = |name: &OsStr| {
         let Some(name) = name.to_str() else { return false };
-        keys.contains(name)
-            || DECLARED.contains(&name)
-            || DECLARED.contains(&name.to_ascii_uppercase().as_str())
-            || name.starts_with("LC_")
+        name == skep_config::env::SKEP_HOME
+            || is_listed(name, DECLARED.into_iter().chain(keys.iter().map(String::as_str)))
     };
     environment
         .iter()

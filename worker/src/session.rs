@@ -15,6 +15,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use skep_common::code::{ApiError, Code};
+use skep_common::environment::CapturedEnvironment;
 use skep_common::ids::{PermissionId, RequestId, SessionId, WorkerId};
 use skep_common::protocol::{Action, Reply};
 use skep_common::session::{AgentProcess, Cause, SessionSnapshot, SessionSpec, SessionState, TurnSummary};
@@ -39,6 +40,7 @@ use crate::turn::Turns;
 use crate::turn::outcome::Seen;
 
 mod agent;
+mod credentials;
 mod ending;
 mod journal;
 mod limits;
@@ -48,6 +50,7 @@ mod prompts;
 mod recap;
 mod timers;
 
+use credentials::Credentials;
 use ending::Ending;
 use journal::Broken;
 use limits::Limit;
@@ -100,7 +103,7 @@ impl Handle {
     /// actor.
     pub(crate) fn open(
         shared: Shared,
-        spec: SessionSpec,
+        (spec, environment): (SessionSpec, Option<CapturedEnvironment>),
         request: Option<RequestId>,
         halt: watch::Receiver<Option<Halt>>,
         after: Option<CancellationToken>,
@@ -116,7 +119,17 @@ impl Handle {
             let _finished = finished.drop_guard();
             let _backstop = Backstop { reports: shared.reports.clone(), latest: published.subscribe() };
             let (updates, on_disk) = (Updates::default(), 0);
-            let opening = open::Opening { shared, spec, request, halt, inbox, published, updates, on_disk };
+            let opening = open::Opening {
+                shared,
+                spec,
+                environment,
+                request,
+                halt,
+                inbox,
+                published,
+                updates,
+                on_disk,
+            };
             if let Some(session) = opening.open().await {
                 session.run().await;
             }
@@ -200,6 +213,7 @@ pub(crate) struct Session {
     asked: HashMap<PermissionId, Id>,
     slot: Slot,
     agent_session: Option<String>,
+    credentials: Credentials,
     /// What the next prompt begins with, for an agent that does not know what happened before.
     recap: Option<String>,
     /// The running turn's prompt was given to the agent.
@@ -322,8 +336,14 @@ impl Session {
     /// Acts on a request and acknowledges it, now or (ends) when it is done.
     async fn request(&mut self, id: RequestId, action: Action) -> Result<(), Broken> {
         let done = match action {
-            Action::OpenSession { .. } => Ok(self.done()),
-            Action::Prompt { prompt, content, when_busy, consent, via, timeout_seconds, .. } => {
+            Action::OpenSession { environment, .. } => {
+                self.credentials.given(environment);
+                Ok(self.done())
+            }
+            Action::Prompt {
+                prompt, content, when_busy, consent, via, timeout_seconds, environment, ..
+            } => {
+                self.credentials.given(environment);
                 let prompt = crate::turn::Prompt { id: prompt, content, consent, timeout_seconds };
                 return self.prompt(id, prompt, when_busy, via).await;
             }

@@ -28,7 +28,7 @@ use crate::render::table::label;
 use crate::question::Cursor;
 use crate::terminal::{Lines, Signals};
 use crate::transcript::Transcript;
-use crate::{notify, question, start};
+use crate::{capture, notify, question, start};
 
 /// Come back to a session: see its recent turns, follow it, prompt it, answer it.
 ///
@@ -290,7 +290,9 @@ impl<'a> Attached<'a> {
     }
 
     async fn prompt(&mut self, line: &str) -> Result<(), CliError> {
-        let request = start::prompt(line, Consent::OwnCommand, true, None);
+        let mut request = start::prompt(line, Consent::OwnCommand, true, None);
+        let client = self.follower.client();
+        request.environment = capture::environment(self.ctx, client, Some(&self.session.agent)).await?;
         self.own.extend(request.id);
         let accepted = self.follower.client().prompt(self.session.id, &request).await?;
         if accepted.queued {

@@ -10,7 +10,7 @@ use crate::context::Context;
 use crate::error::Outcome;
 use crate::exit::Exit;
 use crate::render::table::label;
-use crate::{autostart, prompt_input, start};
+use crate::{autostart, capture, prompt_input, start};
 
 /// Run a prompt in the background.
 ///
@@ -28,8 +28,9 @@ pub(crate) struct BgArgs {
 pub(crate) async fn run(ctx: &Context, args: BgArgs) -> Outcome {
     let input = prompt_input::read(ctx, args.prompt)?;
     let wanted = start::Wanted { kind: SessionKind::Bg, ephemeral: false, consent: Consent::None };
-    let request = start::request(&args.session, &input.text, wanted)?;
+    let mut request = start::request(&args.session, &input.text, wanted)?;
     let client = autostart::client(ctx).await?;
+    request.prompt.environment = capture::environment(ctx, &client, request.session.agent.as_deref()).await?;
     let accepted = start::start(&client, &request).await?;
     report(ctx, &accepted)?;
     Ok(Exit::Completed)

@@ -8,7 +8,7 @@ use crate::error::Outcome;
 use crate::exit::Exit;
 use crate::register::register;
 use crate::turn::Watch;
-use crate::{prompt_input, start};
+use crate::{capture, prompt_input, start};
 
 /// Prompt an open session and stream the output; never creates one.
 #[derive(Debug, Clone, Args)]
@@ -35,7 +35,8 @@ pub(crate) async fn run(ctx: &Context, args: PromptArgs) -> Outcome {
     let input = prompt_input::read(ctx, args.prompt)?;
     let client = ctx.client();
     let session = client.session(&args.session).await?;
-    let request = start::prompt(&input.text, input.source.consent(), args.queue, args.timeout);
+    let mut request = start::prompt(&input.text, input.source.consent(), args.queue, args.timeout);
+    request.environment = capture::environment(ctx, &client, Some(&session.agent)).await?;
     let accepted = client.prompt(session.id, &request).await?;
     if args.no_wait {
         if ctx.screen.json() {

@@ -8,7 +8,7 @@ use crate::context::Context;
 use crate::error::Outcome;
 use crate::register::register;
 use crate::turn::Watch;
-use crate::{autostart, prompt_input, start};
+use crate::{autostart, capture, prompt_input, start};
 
 /// Run a prompt and stream its output; end with its outcome.
 ///
@@ -34,8 +34,9 @@ pub(crate) async fn run(ctx: &Context, args: RunArgs) -> Outcome {
         ephemeral: args.session.name.is_none() && !args.keep,
         consent: input.source.consent(),
     };
-    let request = start::request(&args.session, &input.text, wanted)?;
+    let mut request = start::request(&args.session, &input.text, wanted)?;
     let client = autostart::client(ctx).await?;
+    request.prompt.environment = capture::environment(ctx, &client, request.session.agent.as_deref()).await?;
     let accepted = start::start(&client, &request).await?;
     if !ctx.screen.json() {
         ctx.screen.say(start::headline(&accepted.session));

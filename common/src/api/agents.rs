@@ -25,6 +25,9 @@ pub struct AgentInfo {
     /// What is odd about it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub quirks: Vec<String>,
+    /// The variables with its keys, which a client may give beside [`AgentList::capture`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub keys: Vec<String>,
     /// What to do when it is missing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
@@ -62,4 +65,7 @@ pub struct AgentProbe {
 pub struct AgentList {
     /// The agents, by name.
     pub agents: Vec<AgentInfo>,
+    /// The variables that a client may give to any agent: names, or beginnings of names with a `*`.
+    #[serde(default)]
+    pub capture: Vec<String>,
 }

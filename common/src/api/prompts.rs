@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::environment::CapturedEnvironment;
 use crate::ids::{PromptId, SessionId};
 use crate::session::{Consent, ContentBlock, TurnSummary, WhenBusy};
 
@@ -26,6 +27,10 @@ pub struct PromptRequest {
     /// Seconds until its turn is cancelled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout_seconds: Option<u64>,
+    /// The client's variables for the session's agent, of those that `GET /agents` lists; kept in memory only. Taken
+    /// over the Unix socket and from outside any session, else passed over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub environment: Option<CapturedEnvironment>,
 }
 
 /// The answer to a prompt.

@@ -18,7 +18,7 @@ use crate::error::Failure;
 use crate::follower::{Follower, Step};
 use crate::inside::Asker;
 use crate::router::App;
-use crate::routes::sessions::{By, check_create, check_prompt};
+use crate::routes::sessions::{By, check_create, check_prompt, take_environment};
 use crate::sse;
 use crate::stream::{Wanted, begin, wants_stream};
 
@@ -52,6 +52,8 @@ pub(crate) async fn create(
     }
     check_create(&asker, &request.session).await?;
     check_prompt(&asker, &request.prompt).await?;
+    let RunRequest { session, prompt } = request;
+    let request = RunRequest { session, prompt: take_environment(&asker, prompt).await? };
     let mut accepted = start(&app, request, caller).await?;
     if streams {
         let follower = follow(&app, &accepted).await?;

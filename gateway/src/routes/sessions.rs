@@ -92,6 +92,21 @@ pub(crate) async fn check_prompt(asker: &Asker, request: &PromptRequest) -> Resu
     }
 }
 
+/// A client's environment is taken from a peer outside of every session, whose user is ours, only: what others give is
+/// passed over, and the agent gets what the session was given before.
+pub(crate) async fn take_environment(
+    asker: &Asker,
+    mut request: PromptRequest,
+) -> Result<PromptRequest, Failure> {
+    if request.environment.is_some() && !asker.is_outside().await? {
+        tracing::info!(
+            "passed over the environment of a client that is not known to be outside of every session"
+        );
+        request.environment = None;
+    }
+    Ok(request)
+}
+
 /// `GET /sessions/{id}`.
 pub(crate) async fn show(State(app): State<App>, names: Names) -> Result<Json<SessionInfo>, Failure> {
     Ok(Json(app.engine.session(names.first()).await?))
@@ -119,6 +134,7 @@ pub(crate) async fn prompt(
     Body(request): Body<PromptRequest>,
 ) -> Result<(StatusCode, Json<PromptAccepted>), Failure> {
     check_prompt(&asker, &request).await?;
+    let request = take_environment(&asker, request).await?;
     let session = app.engine.session(names.first()).await?;
     let accepted = app.engine.prompt(session.id, request, &caller).await?;
     Ok((StatusCode::ACCEPTED, Json(accepted)))

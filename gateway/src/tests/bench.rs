@@ -265,9 +265,11 @@ impl Worker {
     async fn run(mut self, mut sent: mpsc::Receiver<Sent>) {
         while let Some(request) = sent.recv().await {
             let reply = match &request.action {
-                Action::OpenSession { spec } => self.open(&request.worker, spec.clone()).await,
-                Action::Prompt { session, prompt, content, .. } => {
-                    self.prompt(&request.worker, *session, *prompt, content).await
+                Action::OpenSession { spec, .. } => self.open(&request.worker, spec.clone()).await,
+                Action::Prompt { session, prompt, content, environment, .. } => {
+                    let given = environment.as_ref().map(|given| given.names().collect::<Vec<_>>().join(" "));
+                    let via = given.unwrap_or_else(|| String::from("test"));
+                    self.prompt(&request.worker, *session, *prompt, content, via).await
                 }
                 Action::Cancel { session, .. } => self.cancel(&request.worker, *session).await,
                 Action::Close { session, .. } => self.close(&request.worker, *session).await,
@@ -319,6 +321,7 @@ impl Worker {
         session: SessionId,
         prompt: PromptId,
         content: &[ContentBlock],
+        via: String,
     ) -> Reply {
         let held = self.held.get_mut(&session).unwrap();
         if held.running.is_some() {
@@ -327,7 +330,7 @@ impl Worker {
         let queued = PromptQueued {
             prompt,
             content: content.to_vec(),
-            via: String::from("test"),
+            via,
             consent: skep_common::session::Consent::None,
             timeout_seconds: None,
         };

@@ -105,3 +105,20 @@ async fn a_peer_outside_of_every_session_may_administer() {
     assert_eq!((reload.0.as_u16(), reload.1["error"]["code"].as_str()), (422, Some("config_invalid")));
     bench.end().await;
 }
+
+#[tokio::test]
+async fn an_environment_is_taken_from_outside_of_every_session_only() {
+    let bench = Bench::start().await;
+    let id = bench.session("s").await;
+    let prompt =
+        serde_json::json!({"content": [{"type": "text", "text": "1"}], "environment": {"TZ": "UTC"}});
+    let path = format!("/sessions/{id}/prompts");
+    // This process plays the daemon, so its children count as inside.
+    assert_eq!(as_process(&bench, None, "POST", &path, &prompt.to_string()).await.0, 202);
+    assert_eq!(bench.post(&path, prompt).await.0, 202);
+    let (_, page) = bench.get(&format!("/sessions/{id}/events")).await;
+    let queued = page["events"].as_array().unwrap().iter().filter(|event| event["kind"] == "prompt_queued");
+    let given: Vec<&str> = queued.map(|event| event["data"]["via"].as_str().unwrap()).collect();
+    assert_eq!(given, ["test", "TZ"], "the first was passed over, and its prompt runs");
+    bench.end().await;
+}

@@ -58,7 +58,7 @@ fn event() -> impl Strategy<Value = Event> {
         1 => few().prop_map(|n| resolved(id(n), Resolution::DeliveryUnknown, id(n))),
         2 => prop::sample::select(vec![SessionState::Idle, SessionState::Running, SessionState::NeedsYou, SessionState::Failed])
             .prop_map(|state| Event::State(StateChanged { state, why: None })),
-        1 => few().prop_map(|n| Event::AgentStarted(AgentStarted { title: "x".to_owned(), pid: u32::from(n), agent_session: n.to_string(), context: "new".to_owned() })),
+        1 => few().prop_map(|n| Event::AgentStarted(AgentStarted { title: "x".to_owned(), pid: u32::from(n), agent_session: n.to_string(), context: "new".to_owned(), keys: Vec::new() })),
         1 => Just(Event::AgentExited(AgentExited { status: "exit status 1".to_owned(), cause: Cause::AgentCrashed })),
         1 => few().prop_map(|n| Event::WriterOpened(WriterOpened { epoch: u64::from(n), worker: None, pid: 1, version: String::new() })),
         1 => Just(note("x")),

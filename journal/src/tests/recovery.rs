@@ -242,6 +242,7 @@ fn dead_in_a_turn(home: &Home) -> (PromptId, PromptId, PermissionId) {
                 pid: 7,
                 agent_session: "s-1".to_owned(),
                 context: "new".to_owned(),
+                keys: Vec::new(),
             }),
             prompt(running),
             Event::TurnStarted(TurnStarted { prompt: running, content: None }),

@@ -59,7 +59,7 @@ impl Driver {
     }
 
     pub(super) fn command(&mut self, command: &Command) {
-        if let Command::Request { action: Action::OpenSession { spec }, .. } = command {
+        if let Command::Request { action: Action::OpenSession { spec, .. }, .. } = command {
             let session = spec.id;
             self.hold(session);
         }

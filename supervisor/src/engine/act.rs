@@ -36,6 +36,8 @@ impl Core {
         if self.intake == Intake::Stopping && matches!(act, Act::Prompt { .. } | Act::ReleaseQueue { .. }) {
             return answer(reply, Err(shutting_down()));
         }
+        let act = if entry.is_closed() { act } else { self.environed(id, act) };
+        let Some(entry) = self.index.get(id) else { return };
         match entry.place().clone() {
             Place::Live(worker) => {
                 let action = act.clone().into_action(id);
@@ -57,6 +59,14 @@ impl Core {
                 }
             },
         }
+    }
+
+    /// Keeps what a client gives of its environment, and lets its prompt carry all that the session was given.
+    fn environed(&mut self, id: SessionId, mut act: Act) -> Act {
+        if let Act::Prompt { environment: Some(given), .. } = &mut act {
+            *given = self.environments.take(id, given.clone());
+        }
+        act
     }
 
     /// The session waits for a place: what would run waits with it, what ends it takes it off the list.

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use jiff::Timestamp;
 use skep_common::code::{ApiError, Code};
+use skep_common::environment::CapturedEnvironment;
 use skep_common::ids::{AnswerId, PermissionId, PromptId, RequestId, SessionId, WorkerId};
 use skep_common::protocol::{Action, Decision, Reply};
 use skep_common::session::{
@@ -16,6 +17,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::create::Created;
+use super::environment::Environments;
 use super::notify::Notice;
 use super::slots::{KindLimit, Slots};
 use crate::sessions::{Index, Place};
@@ -53,6 +55,8 @@ pub(crate) enum Act {
         via: String,
         /// Seconds until its turn is cancelled.
         timeout_seconds: Option<u64>,
+        /// What the client gave of its environment.
+        environment: Option<CapturedEnvironment>,
         /// Whether the client chose the id, so that this may be its second delivery.
         repeatable: bool,
     },
@@ -89,9 +93,25 @@ pub(crate) enum Act {
 impl Act {
     pub(super) fn into_action(self, session: SessionId) -> Action {
         match self {
-            Self::Prompt { prompt, content, when_busy, consent, via, timeout_seconds, repeatable: _ } => {
-                Action::Prompt { session, prompt, content, when_busy, consent, via, timeout_seconds }
-            }
+            Self::Prompt {
+                prompt,
+                content,
+                when_busy,
+                consent,
+                via,
+                timeout_seconds,
+                environment,
+                repeatable: _,
+            } => Action::Prompt {
+                session,
+                prompt,
+                content,
+                when_busy,
+                consent,
+                via,
+                timeout_seconds,
+                environment,
+            },
             Self::Cancel { prompt, cause } => Action::Cancel { session, prompt, cause },
             Self::Answer { permission, answer, decision, via } => {
                 Action::Answer { session, permission, answer, decision, via }
@@ -222,6 +242,7 @@ pub(crate) struct Core {
     pub(super) pending: HashMap<RequestId, Pending>,
     pub(super) intake: Intake,
     pub(super) grown: BTreeMap<WorkerId, Option<Instant>>,
+    pub(super) environments: Environments,
     effects: Vec<Effect>,
 }
 
@@ -245,6 +266,7 @@ impl Core {
             pending: HashMap::new(),
             intake: Intake::Open,
             grown: BTreeMap::new(),
+            environments: Environments::default(),
             effects: Vec::new(),
         };
         core.set_policy(policy);
@@ -308,6 +330,9 @@ impl Core {
 
     /// The session has come to rest: whoever waited for that goes on.
     pub(super) fn settle(&mut self, id: SessionId, now: Timestamp) {
+        if self.index.get(id).is_none_or(crate::sessions::Entry::is_closed) {
+            self.environments.forget(id);
+        }
         for waiter in self.desks.remove(&id).unwrap_or_default() {
             match waiter {
                 Waiter::Created(reply) => {

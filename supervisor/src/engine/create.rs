@@ -216,6 +216,7 @@ impl Core {
     pub(crate) fn deleted(&mut self, id: SessionId, result: Result<(), ApiError>, now: Timestamp) {
         match result {
             Ok(()) => {
+                self.environments.forget(id);
                 drop(self.index.remove(id));
                 for waiter in self.desks.remove(&id).unwrap_or_default() {
                     match waiter {

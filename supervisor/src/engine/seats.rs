@@ -114,7 +114,8 @@ impl Core {
     fn open_on(&mut self, id: SessionId, worker: WorkerId) {
         let Some(spec) = self.index.get(id).map(|entry| entry.spec().clone()) else { return };
         self.index.set_place(id, Place::Opening(worker.clone()));
-        self.send(worker, id, Action::OpenSession { spec }, PendingWhat::Open);
+        let environment = self.environments.of(id);
+        self.send(worker, id, Action::OpenSession { spec, environment }, PendingWhat::Open);
     }
 
     fn evict_one(&mut self, kind: &str) -> bool {
@@ -179,6 +180,7 @@ impl Core {
         self.index.set_place(id, Place::Stored);
         self.fail_waiters(id, error);
         if never_began {
+            self.environments.forget(id);
             drop(self.index.remove(id));
             self.effect(Effect::Discard { session: id });
         }

@@ -16,7 +16,7 @@ use tokio::sync::watch;
 use super::actor::Call;
 use super::core::Act;
 use super::create::{CheckedCreate, Choice, Created};
-use super::{Caller, Engine, directory};
+use super::{Caller, Engine, directory, environment};
 use crate::session_page::Wanted;
 use crate::sessions::Changes;
 
@@ -55,11 +55,20 @@ impl Engine {
     ///
     /// When the request is not allowed, the name or id is taken, or there is no place for it.
     pub async fn create(&self, request: CreateSession) -> Result<Created, ApiError> {
-        let checked = self.check_create(request).await?;
+        self.create_for(request, None).await
+    }
+
+    /// The same for a client whose `PATH` is this one.
+    async fn create_for(&self, request: CreateSession, path: Option<&str>) -> Result<Created, ApiError> {
+        let checked = self.check_create(request, path).await?;
         self.ask(|reply| Call::Create(checked, reply)).await
     }
 
-    async fn check_create(&self, request: CreateSession) -> Result<CheckedCreate, ApiError> {
+    async fn check_create(
+        &self,
+        request: CreateSession,
+        path: Option<&str>,
+    ) -> Result<CheckedCreate, ApiError> {
         if request.sandbox {
             return Err(not_supported("sandbox: sandboxed sessions are not supported yet"));
         }
@@ -72,8 +81,11 @@ impl Engine {
         }
         let settings = self.settings();
         let agent = match request.agent {
-            Some(agent) => Choice::Given(self.check_agent(&settings, agent)?),
-            None => Choice::Default(self.check_agent(&settings, settings.session.default_agent.clone())?),
+            Some(agent) => Choice::Given(self.check_agent(&settings, agent, path)?),
+            None => {
+                let agent = settings.session.default_agent.clone();
+                Choice::Default(self.check_agent(&settings, agent, path)?)
+            }
         };
         let (cwd, roots) = (request.cwd, settings.session.allowed_roots.clone());
         let checked = tokio::task::spawn_blocking(move || directory::check(&cwd, &roots)).await;
@@ -95,12 +107,16 @@ impl Engine {
         })
     }
 
-    fn check_agent(&self, settings: &Settings, name: String) -> Result<String, ApiError> {
+    fn check_agent(&self, settings: &Settings, name: String, path: Option<&str>) -> Result<String, ApiError> {
         let preset = settings.agent(&name).map_err(|why| {
             let shown: String = name.chars().take(80).flat_map(char::escape_debug).collect();
             ApiError::new(Code::AgentNotFound, format!("no agent `{shown}`: {why}"))
         })?;
-        if self.find(preset).is_none() {
+        let found = match path {
+            Some(path) => preset.find(path.as_ref()),
+            None => self.find(preset),
+        };
+        if found.is_none() {
             let program = preset.command.first().map_or("", String::as_str);
             let hint = preset.hint.as_ref().map(|hint| format!("; {hint}")).unwrap_or_default();
             let message = format!("agent `{name}`: its program `{program}` was not found{hint}");
@@ -123,7 +139,8 @@ impl Engine {
         let mut wanted = request.session;
         // A run that is repeated with its ids finds the session that the first one made.
         wanted.continue_open |= wanted.id.is_some() && request.prompt.id.is_some();
-        let Created { info, created } = self.create(wanted).await?;
+        let path = request.prompt.environment.as_ref().and_then(|given| given.get(skep_config::env::PATH));
+        let Created { info, created } = self.create_for(wanted, path).await?;
         let prompt = self.prompt(info.id, request.prompt, caller).await?;
         let session = self.session(&info.id.to_string()).await.unwrap_or(info);
         Ok(RunAccepted { session, created, prompt, turn: None, text: None })
@@ -148,6 +165,10 @@ impl Engine {
         caller: &Caller,
     ) -> Result<PromptAccepted, ApiError> {
         check_prompt(&request)?;
+        if request.environment.is_some() {
+            let agent = self.session(&session.to_string()).await?.agent;
+            environment::check(&request, &agent, &self.settings())?;
+        }
         let repeatable = request.id.is_some();
         let prompt = request.id.unwrap_or_else(PromptId::random);
         let act = Act::Prompt {
@@ -157,6 +178,7 @@ impl Engine {
             consent: request.consent,
             via: caller.via.clone(),
             timeout_seconds: request.timeout_seconds,
+            environment: request.environment,
             repeatable,
         };
         match self.act(session, act).await? {
@@ -282,6 +304,7 @@ impl Engine {
                 driver: preset.driver.to_string(),
                 tested: preset.tested.clone(),
                 quirks: preset.quirks.iter().map(ToString::to_string).collect(),
+                keys: preset.keys.clone(),
                 hint: preset.hint.clone(),
                 default: preset.name == settings.session.default_agent,
                 source: match preset.source {
@@ -291,7 +314,8 @@ impl Engine {
                 probe: None,
             }
         });
-        AgentList { agents: agents.collect() }
+        let capture = environment::listed(&settings).map(str::to_owned).collect();
+        AgentList { agents: agents.collect(), capture }
     }
 
     /// Opens the session that the start of the daemon named (S9), if it is not open already.

@@ -110,7 +110,7 @@ impl Bench {
     /// Plays the worker that opens the next session.
     async fn open_next(&mut self) -> SessionId {
         let sent = self.sent().await;
-        let Action::OpenSession { spec } = &sent.action else { panic!("not an opening: {sent:?}") };
+        let Action::OpenSession { spec, .. } = &sent.action else { panic!("not an opening: {sent:?}") };
         let id = spec.id;
         self.pool.report(&sent.worker, Report::Session(snapshot(id, SessionState::Idle, 3)));
         self.pool.ack(&sent, Reply::Done { head: Head::default() });
@@ -154,6 +154,7 @@ fn text(text: &str) -> PromptRequest {
         when_busy: None,
         consent: Consent::None,
         timeout_seconds: None,
+        environment: None,
     }
 }
 

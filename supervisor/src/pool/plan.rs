@@ -29,7 +29,8 @@ pub(super) struct Plan {
 impl Plan {
     pub(super) fn new(settings: Settings, launch: LaunchOptions, dir: PathBuf) -> Self {
         let config = settings.to_toml().into();
-        let keys = settings.agents.values().flat_map(|agent| agent.keys.iter().cloned()).collect();
+        let keys = settings.agents.values().flat_map(|agent| agent.keys.iter());
+        let keys = keys.chain(&settings.session.capture_env).cloned().collect();
         Self { settings, launch, dir, config, keys: Arc::new(keys) }
     }
 

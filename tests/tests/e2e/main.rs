@@ -41,6 +41,9 @@ mod agents;
 mod presets;
 
 #[cfg(test)]
+mod environment;
+
+#[cfg(test)]
 mod oneshot;
 
 #[cfg(test)]

@@ -325,10 +325,10 @@ fn surroundings(launch: &Launch, of: Of) -> (Surroundings, Option<Ears>) {
     let common = launch.common.as_ref().filter(|_| of == Of::Anybody);
     let Some(common) = common else {
         let stderr = Stderr::Log(launch.stderr.clone());
-        return (Surroundings { env: launch.env.clone(), mark: launch.mark.clone(), stderr }, None);
+        return (Surroundings { env: launch.env.0.clone(), mark: launch.mark.clone(), stderr }, None);
     };
     let mark = (env::SKEP_AGENT_PROCESS.to_owned(), Uuid::new_v4().to_string());
-    let mut variables = common.env.clone();
+    let mut variables = common.env.0.clone();
     variables.push((mark.0.clone().into(), mark.1.clone().into()));
     // No session's mark finds it, so the worker's must, should the worker die.
     variables.extend(std::env::var_os(env::SKEP_WORKER_RUN).map(|run| (env::SKEP_WORKER_RUN.into(), run)));

@@ -45,7 +45,7 @@ impl Kind {
         Self {
             agent: launch.agent.clone(),
             argv: launch.argv.clone(),
-            env: common.env.clone(),
+            env: common.env.0.clone(),
             cwd: one.then(|| launch.cwd.clone()),
             mode: launch.mode.clone(),
             authenticate: launch.authenticate.clone(),

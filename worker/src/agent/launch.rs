@@ -1,38 +1,19 @@
 //! What an agent process is started with: command, directory, declared environment, the mark of its session.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
+use std::fmt;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use skep_common::environment::CapturedEnvironment;
 use skep_common::ids::WorkerId;
-use skep_common::session::{PermissionMode, SessionKind, SessionSpec};
+use skep_common::session::{SessionKind, SessionSpec};
+use skep_config::env_file::EnvFileError;
 use skep_config::{AgentPreset, Directories, Driver, Quirk, ResumeBy, Settings, Share, env};
 use skep_sys::capture::{Capture, LogSpec, LogWriter};
 
-/// Variables of the worker's own environment that an agent gets (promise 21).
-const INHERITED: [&str; 20] = [
-    "PATH",
-    "HOME",
-    "LANG",
-    "LC_ALL",
-    "LC_CTYPE",
-    "USER",
-    "LOGNAME",
-    "SHELL",
-    "TERM",
-    "TZ",
-    "TMPDIR",
-    "SSH_AUTH_SOCK",
-    "HTTP_PROXY",
-    "HTTPS_PROXY",
-    "ALL_PROXY",
-    "NO_PROXY",
-    "http_proxy",
-    "https_proxy",
-    "all_proxy",
-    "no_proxy",
-];
+use super::environment::{self, Sources, Variables};
 
 /// How long a history that comes late is waited for.
 const QUIET: Duration = Duration::from_millis(300);
@@ -41,7 +22,7 @@ const QUIET: Duration = Duration::from_millis(300);
 #[derive(Debug, Clone)]
 pub struct Common {
     /// The environment without what names a session.
-    pub env: Vec<(OsString, OsString)>,
+    pub env: Environment,
     /// Which directories one process serves.
     pub directories: Directories,
     /// Whether sessions share one.
@@ -64,7 +45,9 @@ pub struct Launch {
     /// The session's directory.
     pub cwd: PathBuf,
     /// The whole environment.
-    pub env: Vec<(OsString, OsString)>,
+    pub env: Environment,
+    /// The names of the keys in it.
+    pub keys: Vec<String>,
     /// The environment variable that marks the session's processes.
     pub mark: (String, String),
     /// The agent's own id for the session, if it is to be brought back.
@@ -93,6 +76,16 @@ pub struct Launch {
     pub frames: Option<Capture>,
 }
 
+/// An agent's environment. Its values may be keys: `Debug` shows the names.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Environment(pub Vec<(OsString, OsString)>);
+
+impl fmt::Debug for Environment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.iter().map(|(name, _)| name)).finish()
+    }
+}
+
 /// Who starts an agent, for [`Launch::new`].
 #[derive(Debug, Clone, Copy)]
 pub struct Origin<'a> {
@@ -106,10 +99,12 @@ pub struct Origin<'a> {
     pub logs: &'a LogWriter,
     /// Whether raw frames are kept.
     pub debug: bool,
+    /// What a client gave of its environment.
+    pub captured: Option<&'a CapturedEnvironment>,
 }
 
 /// The session's agent cannot even be tried.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, thiserror::Error)]
 pub enum LaunchError {
     /// No preset or configured agent of that name.
     #[error("no agent is named `{0}`; `skep agents` lists them")]
@@ -123,6 +118,14 @@ pub enum LaunchError {
         program: String,
         /// What to do, with a separator, or nothing.
         hint: String,
+    },
+    /// The file with its variables cannot be used.
+    #[error("the env_file of agent `{agent}` cannot be used: {source}")]
+    EnvFile {
+        /// The agent.
+        agent: String,
+        /// Why.
+        source: EnvFileError,
     },
     /// The session's own home directory cannot be made.
     #[error("the home directory of agent `{agent}` in this session cannot be made: {why}")]
@@ -154,7 +157,8 @@ impl Launch {
         let settings = origin.settings;
         let preset =
             settings.agents.get(&spec.agent).ok_or_else(|| LaunchError::Unknown(spec.agent.clone()))?;
-        let mut argv = command(preset)?;
+        let sources = Sources::new(origin.captured, settings);
+        let mut argv = command(preset, &sources.search_path())?;
         if preset.driver != Driver::Oneshot {
             argv.extend(preset.mode_args.of(spec.permission_mode).into_iter().flatten().map(OsString::from));
         }
@@ -163,7 +167,8 @@ impl Launch {
                 .map_err(|error| LaunchError::Home { agent: spec.agent.clone(), why: error.to_string() })?;
         }
         let shell = is_built_in_shell(settings, &spec.agent);
-        let env = environment(spec, origin, preset, shell);
+        let env = environment(spec, origin, preset, shell)
+            .map_err(|source| LaunchError::EnvFile { agent: spec.agent.clone(), source })?;
         let log = |name: &str| LogSpec {
             path: origin.session_dir.join(name),
             max_bytes: settings.logs.max_bytes.as_u64(),
@@ -174,7 +179,8 @@ impl Launch {
             argv,
             cwd: PathBuf::from(&spec.cwd),
             common: common(preset, origin, &env),
-            env,
+            keys: environment::keys(&env, preset, sources),
+            env: Environment(env),
             mark: (env::SKEP_SESSION.to_owned(), spec.id.to_string()),
             resume,
             resume_by: preset.resume,
@@ -192,9 +198,8 @@ impl Launch {
 }
 
 /// The agent's program, found, and its arguments.
-pub(super) fn command(preset: &AgentPreset) -> Result<Vec<OsString>, LaunchError> {
-    let search = std::env::var_os("PATH").unwrap_or_default();
-    let program = preset.find(&search).ok_or_else(|| LaunchError::Missing {
+pub(super) fn command(preset: &AgentPreset, search: &OsStr) -> Result<Vec<OsString>, LaunchError> {
+    let program = preset.find(search).ok_or_else(|| LaunchError::Missing {
         agent: preset.name.clone(),
         program: preset.command.first().cloned().unwrap_or_default(),
         hint: preset.hint.as_ref().map(|hint| format!("; try: {hint}")).unwrap_or_default(),
@@ -202,18 +207,6 @@ pub(super) fn command(preset: &AgentPreset) -> Result<Vec<OsString>, LaunchError
     let mut argv = vec![program.into_os_string()];
     argv.extend(preset.command.iter().skip(1).map(OsString::from));
     Ok(argv)
-}
-
-/// What an agent gets in any session: the declared variables, its keys, and what its preset sets for the mode. A
-/// later value wins.
-pub(super) fn declared(preset: &AgentPreset, mode: PermissionMode) -> Vec<(OsString, OsString)> {
-    let set = preset.env.iter().chain(preset.mode_env.of(mode).into_iter().flatten());
-    INHERITED
-        .into_iter()
-        .chain(preset.keys.iter().map(String::as_str))
-        .filter_map(|name| Some((OsString::from(name), std::env::var_os(name)?)))
-        .chain(set.map(|(name, value)| (name.into(), value.into())))
-        .collect()
 }
 
 /// The home directory of a session that has one of its own.
@@ -238,7 +231,7 @@ fn common(preset: &AgentPreset, origin: Origin<'_>, env: &[(OsString, OsString)]
     }
     let own = |name: &OsString| OF_A_SESSION.iter().any(|own| name == own);
     Some(Common {
-        env: env.iter().filter(|(name, _)| !own(name)).cloned().collect(),
+        env: Environment(env.iter().filter(|(name, _)| !own(name)).cloned().collect()),
         directories: preset.directories,
         shared,
         warm: preset.warm,
@@ -258,8 +251,9 @@ fn environment(
     origin: Origin<'_>,
     preset: &AgentPreset,
     shell: bool,
-) -> Vec<(OsString, OsString)> {
-    let mut env = declared(preset, spec.permission_mode);
+) -> Result<Variables, EnvFileError> {
+    let sources = Sources::new(origin.captured, origin.settings);
+    let mut env = environment::declared(preset, spec.permission_mode, sources)?;
     let kind = match spec.kind {
         SessionKind::Interactive => "interactive",
         SessionKind::Bg => "bg",
@@ -279,5 +273,5 @@ fn environment(
     if shell {
         set(env::SKEP_SHELL_STATE, origin.session_dir.join("agent").into());
     }
-    env
+    Ok(env)
 }

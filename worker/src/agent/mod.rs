@@ -10,6 +10,7 @@ pub mod probe;
 mod auth;
 mod connection;
 mod ears;
+mod environment;
 mod host;
 mod last_words;
 mod leftover;

@@ -25,6 +25,7 @@ use tokio::net::unix::pipe;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
+use super::environment::{self, Sources};
 use super::{DRAIN, launch, wire};
 use crate::acp::message::{self, METHOD_NOT_FOUND, Message, RpcError, clip, read};
 use crate::acp::peer::{Reader, Writer, writer};
@@ -64,7 +65,7 @@ pub async fn probe(
 ) -> AgentProbe {
     match Place::new(preset, exe, state_dir, stop.clone()) {
         Ok(place) => place.look(preset).await,
-        Err(error) => problem(format!("there is no directory for it: {error}")),
+        Err(error) => problem(format!("it cannot be started here: {error}")),
     }
 }
 
@@ -93,7 +94,9 @@ impl Place {
         let mark = (env::SKEP_SESSION.to_owned(), SessionId::random().to_string());
         let dir = state_dir.join(format!("probe-{}", mark.1));
         std::fs::DirBuilder::new().mode(0o700).create(&dir)?;
-        let mut env = launch::declared(preset, PermissionMode::Ask);
+        let sources = Sources { captured: None, listed: &[] };
+        let mut env =
+            environment::declared(preset, PermissionMode::Ask, sources).map_err(io::Error::other)?;
         env.push((mark.0.clone().into(), mark.1.clone().into()));
         if preset.private_home {
             env.push((env::HOME.into(), dir.clone().into()));
@@ -102,7 +105,8 @@ impl Place {
     }
 
     async fn look(&self, preset: &AgentPreset) -> AgentProbe {
-        let argv = match launch::command(preset) {
+        let search = Sources { captured: None, listed: &[] }.search_path();
+        let argv = match launch::command(preset, &search) {
             Ok(argv) => argv,
             Err(error) => return problem(error.to_string()),
         };

@@ -34,9 +34,13 @@ impl Session {
             session_dir: &self.dir,
             logs,
             debug: self.shared.debug,
+            captured: self.credentials.captured(),
         };
         match Launch::new(&self.spec, origin, self.agent_session.clone()) {
-            Ok(launch) => self.launch(launch),
+            Ok(launch) => {
+                self.credentials.starts(launch.keys.clone());
+                self.launch(launch);
+            }
             Err(error) => self.unstartable = Some(error.to_string()),
         }
     }
@@ -120,6 +124,7 @@ impl Session {
             pid: started.process.pid,
             agent_session: started.agent_session.clone(),
             context: started.context.to_owned(),
+            keys: self.credentials.had().to_vec(),
         })];
         events.extend(started.notes.into_iter().map(|text| note("warn", text)));
         let former = self.agent_session.replace(started.agent_session);

@@ -7,6 +7,7 @@ use std::path::Path;
 
 use jiff::Timestamp;
 use skep_common::code::{ApiError, Code};
+use skep_common::environment::CapturedEnvironment;
 use skep_common::event::{Event, Record, SessionOpened, StateChanged};
 use skep_common::ids::RequestId;
 use skep_common::protocol::{Action, Reply};
@@ -19,6 +20,7 @@ use skep_sys::statefile;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
+use super::credentials::Credentials;
 use super::journal::{note, save};
 use super::timers::Deadlines;
 use super::{Halt, Session, Shared, Slot};
@@ -36,6 +38,8 @@ const TOLD: &str = "told.json";
 pub(super) struct Opening {
     pub(super) shared: Shared,
     pub(super) spec: SessionSpec,
+    /// What a client gave.
+    pub(super) environment: Option<CapturedEnvironment>,
     /// Acknowledged when it is open, or cannot be.
     pub(super) request: Option<RequestId>,
     pub(super) halt: watch::Receiver<Option<Halt>>,
@@ -182,6 +186,7 @@ impl Opening {
             asked: std::collections::HashMap::new(),
             slot: Slot::Empty,
             agent_session: projection.agent_session.clone(),
+            credentials: Credentials::new(self.environment, projection.keys.clone()),
             recap: None,
             prompted: false,
             seen: Seen::default(),

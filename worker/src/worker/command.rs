@@ -56,7 +56,7 @@ impl<R: AsyncRead + Unpin> Commands<R> {
 /// The session that an action is for.
 pub(super) fn session_of(action: &Action) -> Option<SessionId> {
     match action {
-        Action::OpenSession { spec } => Some(spec.id),
+        Action::OpenSession { spec, .. } => Some(spec.id),
         Action::Prompt { session, .. }
         | Action::Cancel { session, .. }
         | Action::Answer { session, .. }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use skep_common::code::{ApiError, Code};
+use skep_common::environment::CapturedEnvironment;
 use skep_common::ids::{RequestId, SessionId};
 use skep_common::protocol::{
     Action, Command, ControllerHello, HEARTBEAT, PROTOCOL_VERSION, Reply, WorkerHello, WorkerSettings,
@@ -263,16 +264,16 @@ impl<'a> Worker<'a> {
         })?;
         self.sessions.retain(|_, session| !session.done.is_cancelled());
         match (self.sessions.get(&session), action) {
-            (Some(open), Action::OpenSession { spec }) if open.is_over() => {
+            (Some(open), Action::OpenSession { spec, environment }) if open.is_over() => {
                 let after = Some(open.done.clone());
                 self.admit(ending)?;
-                self.start(spec, Some(id), after);
+                self.start((spec, environment), Some(id), after);
                 Ok(())
             }
             (Some(open), action) => open.request(id, action),
-            (None, Action::OpenSession { spec }) => {
+            (None, Action::OpenSession { spec, environment }) => {
                 self.admit(ending)?;
-                self.start(spec, Some(id), None);
+                self.start((spec, environment), Some(id), None);
                 Ok(())
             }
             (None, _) => Err(not_held()),
@@ -290,9 +291,14 @@ impl<'a> Worker<'a> {
         Ok(())
     }
 
-    fn start(&mut self, spec: SessionSpec, request: Option<RequestId>, after: Option<CancellationToken>) {
-        let session = spec.id;
-        let handle = Handle::open(self.shared.clone(), spec, request, self.halt.subscribe(), after);
+    fn start(
+        &mut self,
+        opened: (SessionSpec, Option<CapturedEnvironment>),
+        request: Option<RequestId>,
+        after: Option<CancellationToken>,
+    ) {
+        let session = opened.0.id;
+        let handle = Handle::open(self.shared.clone(), opened, request, self.halt.subscribe(), after);
         self.sessions.insert(session, handle);
     }
 

@@ -178,7 +178,7 @@ impl Worker {
     pub(crate) fn open(&mut self, agent: &str, change: impl FnOnce(&mut SessionSpec)) -> SessionId {
         let spec = spec(agent, change);
         let id = spec.id;
-        let reply = self.request(Action::OpenSession { spec });
+        let reply = self.request(Action::OpenSession { spec, environment: None });
         assert!(matches!(reply, Reply::Done { .. }), "{reply:?}");
         id
     }
@@ -394,6 +394,7 @@ pub(crate) fn action(session: SessionId, prompt: PromptId, text: &str, when_busy
         consent: Consent::None,
         via: String::from("test"),
         timeout_seconds: None,
+        environment: None,
     }
 }
 

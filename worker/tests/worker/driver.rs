@@ -147,7 +147,7 @@ fn settings_that_an_agent_repeats_after_a_wake_are_not_journalled_again() {
         updates.iter().filter(|update| update["sessionUpdate"] == "available_commands_update").count()
     };
     for (wake, journalled) in [(0, 0), (1, 1), (2, 1), (3, 1)] {
-        worker.request(Action::OpenSession { spec: spec.clone() });
+        worker.request(Action::OpenSession { spec: spec.clone(), environment: None });
         assert_eq!(worker.run(session, &format!("say {wake}")), TurnOutcome::Completed);
         assert_eq!(told(&worker), journalled, "wake {wake}: a load tells the commands, always the same ones");
         worker.request(Action::Release { session, cause: Cause::Idle });

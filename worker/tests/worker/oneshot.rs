@@ -153,6 +153,7 @@ fn p13_the_agents_own_session_is_resumed_by_its_id_also_by_another_worker() {
             spec.id = session;
             spec.permission_mode = PermissionMode::Bypass;
         }),
+        environment: None,
     });
     assert!(matches!(reply, Reply::Done { .. }), "{reply:?}");
     assert_eq!(worker.run(session, "three"), TurnOutcome::Completed);

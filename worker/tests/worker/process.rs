@@ -107,14 +107,16 @@ fn g17_a_worker_holds_no_more_sessions_than_its_capacity_and_one_lease_each() {
     for _ in 0..3 {
         worker.open("fake", |_| {});
     }
-    let full = worker.request(Action::OpenSession { spec: spec("fake", |_| {}) });
+    let full = worker.request(Action::OpenSession { spec: spec("fake", |_| {}), environment: None });
     assert!(matches!(full, Reply::Error { error } if error.code == Code::PoolFull));
-    let again = worker.request(Action::OpenSession { spec: spec("fake", |spec| spec.id = first) });
+    let again =
+        worker.request(Action::OpenSession { spec: spec("fake", |spec| spec.id = first), environment: None });
     assert!(matches!(again, Reply::Done { .. }), "opening an open session is acknowledged");
     let other_home = Worker::spawn(&home);
     let mut other = other_home;
     other.greet(1, "");
-    let leased = other.request(Action::OpenSession { spec: spec("fake", |spec| spec.id = first) });
+    let leased =
+        other.request(Action::OpenSession { spec: spec("fake", |spec| spec.id = first), environment: None });
     assert!(matches!(leased, Reply::Error { error } if error.code == Code::SessionLeased));
     other.shut_down();
     assert!(matches!(worker.close(first, Cause::Person), Reply::Done { .. }));

@@ -47,7 +47,10 @@ fn g1_a_prompt_runs_and_the_journal_tells_it_in_order() {
     assert_eq!(worker.released(session).state, SessionState::Closed);
     assert_eq!(worker.kinds(session)[17..], ["agent_exited", "session_closed", "state"]);
     let reopened = spec("fake", |spec| spec.id = session);
-    assert_eq!(error(&worker.request(Action::OpenSession { spec: reopened })), Code::SessionClosed);
+    assert_eq!(
+        error(&worker.request(Action::OpenSession { spec: reopened, environment: None })),
+        Code::SessionClosed
+    );
     worker.shut_down();
 }
 

@@ -70,7 +70,7 @@ impl Process {
             program,
             args,
             cwd: launch.cwd.clone(),
-            env: launch.env.clone(),
+            env: launch.env.0.clone(),
             stdin: Stdio3::Pipe,
             stdout: Stdio3::Pipe,
             stderr: Stdio3::Pipe,

@@ -311,7 +311,7 @@ impl Command {
             program,
             args,
             cwd: launch.cwd.clone(),
-            env: launch.env.clone(),
+            env: launch.env.0.clone(),
             stdin: if run.plan.stdin.is_some() { Stdio3::Pipe } else { Stdio3::Null },
             stdout: Stdio3::Pipe,
             stderr: Stdio3::Pipe,

@@ -1,0 +1,168 @@
+//! A user's own keys and settings: an agent finds them as if its client had started it by hand, and they are in no file,
+//! log or process of skep.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+use serde_json::{Value, json};
+use skep_tests::cmd::Cmd;
+use skep_tests::env::{TestEnv, built, number, toml_string};
+use skep_tests::wait::wait_for;
+
+/// The key: a text that nothing else contains.
+const SECRET: &str = "sk-hunter2-0451-never-write-me-down";
+
+/// The agent `keyed`: writes what it sees of its user into `seen`, a file of its directory, and becomes the fake agent.
+fn keyed(more: &str) -> String {
+    let script =
+        "printf '%s|%s|%s|%s\\n' \"$A_KEY\" \"$EXTRA_1\" \"$TZ\" \"$XDG_CONFIG_HOME\" >>seen; exec \"$0\"";
+    format!(
+        "[session]\ncapture_env = [\"EXTRA_*\"]\n\
+         [agents.keyed]\ncommand = ['/bin/sh', '-c', {}, {}]\nkeys = [\"A_KEY\"]\n{more}\n",
+        Value::from(script),
+        toml_string(&built("fake-agent"))
+    )
+}
+
+fn seen(env: &TestEnv) -> Vec<String> {
+    let text = fs::read_to_string(env.work().join("seen")).unwrap_or_default();
+    text.lines().map(str::to_owned).collect()
+}
+
+/// A prompt to the open session `k`.
+fn prompt(env: &TestEnv, text: &str) -> Cmd {
+    env.skep(["prompt", "k", text])
+}
+
+fn run(env: &TestEnv) -> Cmd {
+    env.skep(["run", "--agent", "keyed", "--name", "k", "say hi"])
+}
+
+/// Where `needle` is, below a directory.
+fn files_with(directory: &Path, needle: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+        let kind = entry.file_type().unwrap();
+        if kind.is_dir() {
+            found.extend(files_with(&entry.path(), needle));
+        } else if kind.is_file() && contains(&fs::read(entry.path()).unwrap_or_default(), needle) {
+            found.push(entry.path().display().to_string());
+        }
+    }
+    found
+}
+
+fn contains(bytes: &[u8], needle: &str) -> bool {
+    bytes.windows(needle.len()).any(|window| window == needle.as_bytes())
+}
+
+/// The daemon and its workers.
+fn skeps(env: &TestEnv) -> Vec<u32> {
+    let workers = env.api().get("/workers").is(200).json();
+    let workers = workers["workers"].as_array().unwrap().iter();
+    let pids = workers.filter(|worker| worker["process"].is_object()).map(|w| number(&w["process"]["pid"]));
+    pids.chain([env.daemon_pid()]).collect()
+}
+
+/// Asserts that the key is in no file of skep's and in no command line, nor in the environment of these processes.
+#[track_caller]
+fn secret_is_nowhere(env: &TestEnv, processes: &[u32]) {
+    let files: Vec<String> =
+        files_with(&env.state(), SECRET).into_iter().filter(|path| !path.ends_with("config.toml")).collect();
+    assert!(files.is_empty(), "the key is in {files:?}");
+    for entry in fs::read_dir("/proc").unwrap().flatten() {
+        let line = fs::read(entry.path().join("cmdline")).unwrap_or_default();
+        assert!(!contains(&line, SECRET), "the key is in the command line of {}", entry.path().display());
+    }
+    for pid in processes {
+        let environ = fs::read(format!("/proc/{pid}/environ")).unwrap();
+        assert!(!environ.is_empty() && !contains(&environ, SECRET), "the key is in the environment of {pid}");
+    }
+}
+
+#[test]
+fn an_agent_gets_its_clients_keys_and_settings_and_they_are_nowhere_else() {
+    let env = TestEnv::with_config(&format!("{}\n[logs]\nlevel = \"trace\"\ndebug = true\n", keyed("")));
+    let _hi = run(&env)
+        .env("A_KEY", SECRET)
+        .env("EXTRA_1", "extra")
+        .env("OTHER", SECRET)
+        .env("TZ", "Europe/Vienna")
+        .env("XDG_CONFIG_HOME", "/xdg config")
+        .run()
+        .ok()
+        .says("hi");
+    assert_eq!(seen(&env), [format!("{SECRET}|extra|Europe/Vienna|/xdg config")]);
+    // The daemon was started for this client's sake, and outlives it without its keys.
+    secret_is_nowhere(&env, &skeps(&env));
+    let events = env.events("k");
+    let started = events.iter().find(|event| event["kind"] == "agent_started").unwrap();
+    assert_eq!(started["data"]["keys"], json!(["A_KEY", "EXTRA_1"]), "names are told: {started}");
+}
+
+#[test]
+fn an_agent_is_looked_for_where_its_client_looks() {
+    let env = TestEnv::new();
+    let dir = env.root().join("client's own bin");
+    fs::create_dir(&dir).unwrap();
+    std::os::unix::fs::symlink(built("fake-agent"), dir.join("nowhere-else")).unwrap();
+    env.configure("[agents.mine]\ncommand = [\"nowhere-else\"]\n");
+    env.start_daemon();
+    let _missing = env.skep(["run", "--agent", "mine", "say hi"]).run().exits(1);
+    let path = format!("{}:/usr/bin:/bin", dir.display());
+    let _hi = env.skep(["run", "--agent", "mine", "say hi"]).env("PATH", path).run().ok().says("hi");
+}
+
+#[test]
+fn what_no_client_gives_comes_from_the_daemon_and_what_a_client_gives_does_not() {
+    let env = TestEnv::with_config(&keyed(""));
+    let _started = env.skep(["daemon", "start"]).env("A_KEY", SECRET).env("TZ", "UTC").run().ok();
+    let create = json!({"name": "k", "agent": "keyed", "cwd": env.work()});
+    let _done = env.api().post("/sessions", &create).is(201);
+    let hi = json!({"content": [{"type": "text", "text": "say hi"}]});
+    let _done = env.api().post("/sessions/k/prompts", &hi).is(202);
+    wait_for("the agent started", || (!seen(&env).is_empty()).then_some(()));
+    assert_eq!(seen(&env), [format!("{SECRET}||UTC|")]);
+    env.wait_session("k", "the turn is over", |session| session["state"] == "idle");
+    let _by_client = env.skep(["run", "--agent", "keyed", "say hi"]).env("EXTRA_1", "mine").run().ok();
+    assert_eq!(seen(&env)[1], "|mine||");
+    // Whoever starts a daemon with a key has put it there; nothing else has it.
+    secret_is_nowhere(&env, &[]);
+}
+
+#[test]
+fn an_env_file_that_others_can_read_is_refused_and_a_private_one_is_used_by_whoever_prompts() {
+    let env = TestEnv::new();
+    let file = env.home().join("keys.env");
+    fs::write(&file, format!("# the key\nA_KEY='{SECRET}'\n")).unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
+    env.configure(&keyed("env_file = \"~/keys.env\"\nenv = { EXTRA_1 = \"by env\" }"));
+    let refused = run(&env).run().exits(1);
+    assert!(refused.stderr.contains("env_file") && refused.stderr.contains("chmod 600"), "{refused}");
+    assert!(seen(&env).is_empty());
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+    let _hi = prompt(&env, "say hi").env("A_KEY", "another").env("EXTRA_1", "x").run().ok().says("hi");
+    assert_eq!(seen(&env), [format!("{SECRET}|by env||")], "env_file and env win over the client");
+    secret_is_nowhere(&env, &skeps(&env));
+}
+
+#[test]
+fn g13_an_environment_that_is_not_listed_is_refused() {
+    let env = TestEnv::with_config(&keyed(""));
+    env.start_daemon();
+    let _done =
+        env.api().post("/sessions", &json!({"name": "k", "agent": "keyed", "cwd": env.work()})).is(201);
+    let with = |environment: Value| json!({"content": [{"type": "text", "text": "say hi"}], "environment": environment});
+    for wrong in [json!({"LD_PRELOAD": SECRET}), json!({"A_KEY": 5}), json!({"A=B": SECRET}), json!([SECRET])]
+    {
+        let refused = env.api().post("/sessions/k/prompts", &with(wrong));
+        assert!(matches!(refused.status, 400 | 422), "{}", refused.text());
+        assert!(!refused.json().to_string().contains(SECRET));
+    }
+    assert!(seen(&env).is_empty());
+    let _done = env.api().post("/sessions/k/prompts", &with(json!({"A_KEY": SECRET}))).is(202);
+    wait_for("the agent started", || (!seen(&env).is_empty()).then_some(()));
+    assert_eq!(seen(&env), [format!("{SECRET}|||")]);
+    secret_is_nowhere(&env, &skeps(&env));
+}
