@@ -50,6 +50,9 @@ mod oneshot;
 mod claude_stream;
 
 #[cfg(test)]
+mod shared_agents;
+
+#[cfg(test)]
 mod workers;
 
 #[cfg(test)]
