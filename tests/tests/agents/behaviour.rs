@@ -41,6 +41,11 @@ macro_rules! agents {
             }
 
             #[test]
+            fn is_told_apart_when_its_model_is_busy_or_breaks_off() {
+                super::is_told_apart_when_its_model_is_busy_or_breaks_off($recipe);
+            }
+
+            #[test]
             fn resumes_with_its_memory_after_sigkill_in_mid_turn() {
                 super::resumes_with_its_memory_after_sigkill_in_mid_turn($recipe);
             }
@@ -150,6 +155,35 @@ fn fails_when_its_model_does_and_goes_on(recipe: Recipe) {
     let ended = world.last("turn_ended");
     assert!(output.code() == 1 && ended["outcome"] == "failed", "{ended} {output}\n{}", world.story());
     completed(&world, &world.run("[[say and on]]"), "and on");
+}
+
+/// An agent gives up, or tries again in silence for as long as it likes: then skep shows that, and it can be cancelled.
+fn is_told_apart_when_its_model_is_busy_or_breaks_off(recipe: Recipe) {
+    let world = World::new(recipe);
+    completed(&world, &world.run("[[mark kiwi]] [[say good morning]]"), "good morning");
+    for (script, answered) in [("[[fail 429]]", "-> Fail(429)"), ("[[half]]", "-> Half")] {
+        let prompt = world.begin(script);
+        world.wait("the model to be asked", || world.requests().contains(answered).then_some(()));
+        let tries_on = world.wait("an end, or silence that is shown", || {
+            let session = world.session();
+            match session["turn"].is_null() {
+                true => Some(false),
+                false => (!session["agent_silent_since"].is_null()).then_some(true),
+            }
+        });
+        if tries_on {
+            let _cancelled = world.skep(["cancel", "s"]).run().ok();
+        }
+        let output = prompt.finish();
+        let ended = world.last("turn_ended");
+        let outcome = match script {
+            _ if tries_on => "cancelled",
+            "[[half]]" if recipe.takes_half_for_whole => "completed",
+            _ => "failed",
+        };
+        assert_eq!(ended["outcome"], outcome, "{script} {output}\n{}", world.story());
+    }
+    completed(&world, &world.run("[[say and on]]"), "marks: kiwi}");
 }
 
 fn resumes_with_its_memory_after_sigkill_in_mid_turn(recipe: Recipe) {

@@ -23,6 +23,8 @@ pub(crate) struct Recipe {
     pub(crate) run: &'static str,
     /// It loses a session that is loaded in the minute of the clock in which it was made.
     pub(crate) loses_young_sessions: bool,
+    /// It takes an answer that broke off for a whole one.
+    pub(crate) takes_half_for_whole: bool,
 }
 
 pub(crate) const QWEN: Recipe = Recipe {
@@ -42,6 +44,7 @@ pub(crate) const QWEN: Recipe = Recipe {
     },
     run: "run",
     loses_young_sessions: false,
+    takes_half_for_whole: false,
 };
 
 pub(crate) const GEMINI: Recipe = Recipe {
@@ -64,6 +67,7 @@ pub(crate) const GEMINI: Recipe = Recipe {
     },
     run: "run",
     loses_young_sessions: true,
+    takes_half_for_whole: true,
 };
 
 pub(crate) const OPENCODE: Recipe = Recipe {
@@ -94,6 +98,7 @@ pub(crate) const OPENCODE: Recipe = Recipe {
     },
     run: "run",
     loses_young_sessions: false,
+    takes_half_for_whole: false,
 };
 
 pub(crate) const CLAUDE: Recipe = Recipe {
@@ -112,6 +117,7 @@ pub(crate) const CLAUDE: Recipe = Recipe {
     },
     run: "run",
     loses_young_sessions: false,
+    takes_half_for_whole: false,
 };
 
 /// Without the adapter: the program that the adapter's package brings along.
@@ -157,6 +163,7 @@ pub(crate) const CODEX: Recipe = Recipe {
     // It asks only where a command is to leave its sandbox.
     run: "escape",
     loses_young_sessions: false,
+    takes_half_for_whole: false,
 };
 
 impl Recipe {

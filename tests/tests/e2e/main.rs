@@ -66,6 +66,9 @@ mod load;
 mod third_parties;
 
 #[cfg(test)]
+mod peers;
+
+#[cfg(test)]
 mod contract;
 
 #[cfg(test)]

@@ -91,6 +91,10 @@ pub fn judge(answer: Result<&Stop, &str>, seen: Seen, cancel: Option<Cause>) -> 
         }
         "refusal" => (TurnOutcome::Refused, None),
         "end_turn" if stop.broken || seen.broken => (TurnOutcome::Failed, Some(BROKEN.to_owned())),
+        // Cut off before it had begun, by an agent that does not say so.
+        "end_turn" if cancel.is_some() && !seen.work && stop.exit_code.is_none() && stop.signal.is_none() => {
+            (TurnOutcome::Cancelled, None)
+        }
         "end_turn" => ended(stop, seen),
         other => (TurnOutcome::Suspect, Some(format!("unknown stop reason `{other}`"))),
     };
@@ -133,6 +137,8 @@ mod tests {
             ("end_turn", Some(0), Seen::default(), None, TurnOutcome::Completed),
             ("end_turn", Some(3), work, None, TurnOutcome::Failed),
             ("end_turn", None, work, person, TurnOutcome::Completed),
+            ("end_turn", None, Seen::default(), person, TurnOutcome::Cancelled),
+            ("end_turn", Some(0), Seen::default(), person, TurnOutcome::Completed),
             ("cancelled", None, work, person, TurnOutcome::Cancelled),
             ("cancelled", None, work, Some(Cause::TimedOut), TurnOutcome::Limit),
             ("cancelled", None, work, Some(Cause::Limit), TurnOutcome::Limit),
