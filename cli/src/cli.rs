@@ -66,6 +66,9 @@ pub(crate) enum Command {
     Agents(commands::agents::AgentsArgs),
     Config(commands::config::ConfigArgs),
     Doctor(commands::doctor::DoctorArgs),
+    Api(commands::api::ApiArgs),
+    #[command(name = "openapi")]
+    OpenApi(commands::openapi::OpenApiArgs),
     Completions(commands::completions::CompletionsArgs),
     Man(commands::man::ManArgs),
     Version(commands::version::VersionArgs),

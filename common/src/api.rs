@@ -7,6 +7,7 @@ mod daemon;
 mod events;
 mod files;
 mod logs;
+mod metrics;
 mod permissions;
 mod prompts;
 mod sessions;
@@ -17,6 +18,7 @@ pub use daemon::{DaemonStatus, Health, Reloaded};
 pub use events::{EventsPage, EventsQuery};
 pub use files::{DaemonFile, RegistryEntry};
 pub use logs::{LogType, LogsQuery};
+pub use metrics::{Metrics, ProcessUsage, SessionCount, SystemUsage, TurnCount, WorkerUsage};
 pub use permissions::{AnswerAccepted, AnswerRequest, PermissionList, WaitingPermission};
 pub use prompts::{PromptAccepted, PromptRequest, RunAccepted, RunQuery, RunRequest};
 pub use sessions::{

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// Every code that skep's API, protocol and CLI can answer. A code never changes its meaning.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Code {
     /// The request is not what the operation takes: wrong JSON, wrong type, missing or unknown field.
@@ -102,6 +103,7 @@ impl Code {
 
 /// An error for a client: a stable code and a message for a person, nothing internal (G15).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, thiserror::Error)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[error("{message}")]
 pub struct ApiError {
     /// What went wrong, stable.
@@ -129,6 +131,7 @@ impl ApiError {
 
 /// The body of every error answer: `{"error":{"code":…,"message":…}}`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct ErrorBody {
     /// The error.
     pub error: ApiError,

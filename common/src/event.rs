@@ -71,6 +71,7 @@ pub enum Event {
 
 /// Data of `session_opened`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct SessionOpened {
     /// The session's settings.
     pub spec: SessionSpec,
@@ -78,6 +79,7 @@ pub struct SessionOpened {
 
 /// Data of `writer_opened`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct WriterOpened {
     /// The writer's epoch: one more than the last writer's.
     pub epoch: u64,
@@ -92,6 +94,7 @@ pub struct WriterOpened {
 
 /// Data of `prompt_queued`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct PromptQueued {
     /// The prompt.
     pub prompt: PromptId,
@@ -109,6 +112,7 @@ pub struct PromptQueued {
 
 /// Data of `prompt_dropped`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct PromptDropped {
     /// The prompt.
     pub prompt: PromptId,
@@ -118,6 +122,7 @@ pub struct PromptDropped {
 
 /// Data of `queue_held`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct QueueHeld {
     /// Why.
     pub cause: Cause,
@@ -127,6 +132,7 @@ pub struct QueueHeld {
 
 /// Data of `queue_released`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct QueueReleased {
     /// Who released it.
     pub via: String,
@@ -134,6 +140,7 @@ pub struct QueueReleased {
 
 /// Data of `turn_started`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct TurnStarted {
     /// The prompt that runs.
     pub prompt: PromptId,
@@ -144,6 +151,7 @@ pub struct TurnStarted {
 
 /// Data of `permission_requested`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct PermissionRequested {
     /// The request.
     pub permission: PermissionId,
@@ -156,11 +164,13 @@ pub struct PermissionRequested {
     /// What can be answered.
     pub options: Vec<PermissionOption>,
     /// ACP's `toolCall` as the agent sent it.
+    #[cfg_attr(feature = "schema", schema(value_type = Object))]
     pub tool_call: Box<RawValue>,
 }
 
 /// Data of `permission_resolved`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct PermissionResolved {
     /// The request.
     pub permission: PermissionId,
@@ -175,6 +185,7 @@ pub struct PermissionResolved {
 
 /// Data of `turn_ended`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct TurnEnded {
     /// The prompt that ran.
     pub prompt: PromptId,
@@ -199,6 +210,7 @@ pub struct TurnEnded {
 
 /// Data of `agent_started`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct AgentStarted {
     /// The agent's own name and version.
     pub title: String,
@@ -215,6 +227,7 @@ pub struct AgentStarted {
 
 /// Data of `agent_exited`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct AgentExited {
     /// `exit status 1`, `signal 9 (SIGKILL)`.
     pub status: String,
@@ -224,6 +237,7 @@ pub struct AgentExited {
 
 /// Data of `state`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct StateChanged {
     /// The new state.
     pub state: SessionState,
@@ -234,6 +248,7 @@ pub struct StateChanged {
 
 /// Data of `note`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Note {
     /// `info`, `warn` or `error`.
     pub level: String,
@@ -243,9 +258,70 @@ pub struct Note {
 
 /// Data of `session_closed`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct SessionClosed {
     /// Why.
     pub cause: Cause,
+}
+
+/// An event as clients see it: its number and time, and what happened. Kinds that are not listed here may come from a
+/// newer skep; `corrupt` stands for a record that is damaged on disk and has neither time nor data.
+#[cfg(feature = "schema")]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = Event)]
+pub struct EventSchema {
+    /// From 1, without gaps, stable for the session's whole life: the cursor.
+    seq: u64,
+    /// When it was appended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    at: Option<Timestamp>,
+    /// What kind of event: `session_opened`, `writer_opened`, `prompt_queued`, `prompt_dropped`, `queue_held`,
+    /// `queue_released`, `turn_started`, `update`, `permission_requested`, `permission_resolved`, `turn_ended`,
+    /// `agent_started`, `agent_exited`, `state`, `note`, `session_closed`, `corrupt`.
+    kind: String,
+    /// What the kind says. Of `update`: an ACP session update, exactly as the agent sent it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data: Option<EventData>,
+}
+
+/// The data of an event, by its kind.
+#[cfg(feature = "schema")]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[serde(untagged)]
+pub enum EventData {
+    /// `session_opened`
+    SessionOpened(SessionOpened),
+    /// `writer_opened`
+    WriterOpened(WriterOpened),
+    /// `prompt_queued`
+    PromptQueued(PromptQueued),
+    /// `prompt_dropped`
+    PromptDropped(PromptDropped),
+    /// `queue_held`
+    QueueHeld(QueueHeld),
+    /// `queue_released`
+    QueueReleased(QueueReleased),
+    /// `turn_started`
+    TurnStarted(TurnStarted),
+    /// `permission_requested`
+    PermissionRequested(PermissionRequested),
+    /// `permission_resolved`
+    PermissionResolved(PermissionResolved),
+    /// `turn_ended`
+    TurnEnded(TurnEnded),
+    /// `agent_started`
+    AgentStarted(AgentStarted),
+    /// `agent_exited`
+    AgentExited(AgentExited),
+    /// `state`
+    State(StateChanged),
+    /// `note`
+    Note(Note),
+    /// `session_closed`
+    SessionClosed(SessionClosed),
+    /// `update`, and kinds of a newer skep
+    #[schema(value_type = Object)]
+    Other(serde_json::Value),
 }
 
 /// A record as it stands in a line: the data not looked at.

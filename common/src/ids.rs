@@ -11,6 +11,7 @@ macro_rules! uuid_id {
         $(#[$doc])*
         #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(transparent)]
+        #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
         pub struct $name(Uuid);
 
         impl $name {
@@ -77,11 +78,13 @@ pub struct InvalidId {
 /// A session's name: `[A-Za-z0-9_-]{1,64}` (G1).
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema), schema(pattern = "^[A-Za-z0-9_-]{1,64}$"))]
 pub struct SessionName(String);
 
 /// A worker's id: `[A-Za-z0-9_-]{1,64}`, such as `remote-control-1`; it is also a file name.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema), schema(pattern = "^[A-Za-z0-9_-]{1,64}$"))]
 pub struct WorkerId(String);
 
 /// A name that does not match `[A-Za-z0-9_-]{1,64}`.
@@ -160,6 +163,7 @@ fn clip(text: &str) -> String {
 /// A process that cannot be mistaken for a later one with the same number: pid, start time, boot.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Process {
     /// The process id.
     pub pid: u32,

@@ -169,6 +169,7 @@ pub enum Action {
 /// What a person decides.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub enum Decision {
     /// Choose the agent's `allow_once` option (or `allow_always` with `always`).
     Allow {

@@ -14,6 +14,7 @@ pub use options::SessionOptions;
 
 /// Where a session stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum SessionState {
     /// Waits for a place on a worker.
@@ -55,6 +56,7 @@ impl SessionState {
 
 /// How a turn ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum TurnOutcome {
     /// The agent did what it could and said so.
@@ -78,6 +80,7 @@ pub enum TurnOutcome {
 
 /// Why something ended; recovery obeys it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Cause {
     /// A person asked for it.
@@ -123,6 +126,7 @@ pub enum Cause {
 
 /// What a session does when nobody has said otherwise about a permission request (N7, S3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum PermissionMode {
     /// Every request waits for a person.
@@ -140,6 +144,7 @@ pub enum PermissionMode {
 
 /// What started a session (C6).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum SessionKind {
     /// `skep run` or `attach`: a person watches.
@@ -153,6 +158,7 @@ pub enum SessionKind {
 
 /// What to do with a prompt while a turn runs (G9, Q6).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum WhenBusy {
     /// Refuse it with `session_busy`.
@@ -164,6 +170,7 @@ pub enum WhenBusy {
 
 /// Whose consent comes with a prompt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Consent {
     /// None: the session's mode and rules decide.
@@ -176,6 +183,7 @@ pub enum Consent {
 
 /// A part of a prompt, in ACP's own shape.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
 pub enum ContentBlock {
     /// Plain text.
@@ -187,6 +195,7 @@ pub enum ContentBlock {
 
 /// A session's settings, fixed at creation, kept in `session.json` and never inherited from a terminal (N8).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct SessionSpec {
     /// The session.
     pub id: SessionId,
@@ -213,6 +222,7 @@ pub struct SessionSpec {
 
 /// How far a session's journal is committed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Head {
     /// The last committed event's number; 0 before the first.
     pub seq: u64,
@@ -226,6 +236,7 @@ pub struct Head {
 
 /// One option of a permission request, as the agent gave it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct PermissionOption {
     /// The agent's id for it.
     pub id: String,
@@ -237,6 +248,7 @@ pub struct PermissionOption {
 
 /// A permission request that waits.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct PendingPermission {
     /// The request.
     pub id: PermissionId,
@@ -254,6 +266,7 @@ pub struct PendingPermission {
 
 /// What was decided on a permission request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Resolution {
     /// The agent may.
@@ -270,6 +283,7 @@ pub enum Resolution {
 
 /// Who or what decided.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum DecidedBy {
     /// A client; `via` says through which front end and user.
@@ -300,6 +314,7 @@ pub enum DecidedBy {
 
 /// A turn that runs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct TurnInfo {
     /// Its prompt.
     pub prompt: PromptId,
@@ -309,6 +324,7 @@ pub struct TurnInfo {
 
 /// A turn that ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct TurnSummary {
     /// Its prompt.
     pub prompt: PromptId,
@@ -329,6 +345,7 @@ pub struct TurnSummary {
 
 /// A running agent process.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct AgentProcess {
     /// The agent's own name and version, as it said at `initialize`.
     pub title: String,

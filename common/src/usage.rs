@@ -13,6 +13,7 @@ const CURRENCY: usize = 8;
 
 /// An amount of money, in millionths of a currency's unit; on the wire a decimal text, such as `"0.102124"`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema), schema(value_type = String, example = "2.50"))]
 pub struct Amount(u64);
 
 /// A text is no amount.
@@ -112,6 +113,7 @@ impl<'de> Deserialize<'de> for Amount {
 
 /// What something has cost.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Cost {
     /// How much.
     pub amount: Amount,
@@ -150,6 +152,7 @@ impl fmt::Display for Cost {
 
 /// Tokens, as an agent counts them: whether `input` holds what came from a cache differs between agents.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(default)]
 pub struct Tokens {
     /// Read by the model.
@@ -189,6 +192,7 @@ impl Tokens {
 
 /// What one turn has used, as far as its agent tells.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Usage {
     /// Tokens; all zero where the agent tells none.
     #[serde(default, skip_serializing_if = "Tokens::is_empty")]
@@ -222,6 +226,7 @@ impl fmt::Display for Usage {
 
 /// What a session has used since it was created, as far as its agents told.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Used {
     /// Turns that were begun: one for each prompt that ran.
     #[serde(default)]

@@ -15,6 +15,8 @@ mod follow;
 mod follower;
 mod inside;
 mod logs;
+mod openapi;
+mod prometheus;
 mod routes;
 mod server;
 mod socket;
@@ -22,6 +24,7 @@ mod sse;
 mod stream;
 mod transcript;
 
+pub use openapi::openapi_json;
 pub use server::{GatewayOptions, Limits, serve};
 
 #[cfg(test)]

@@ -4,17 +4,19 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::{Method, Uri};
 use axum::middleware::from_fn_with_state;
-use axum::routing::{get, post};
 use skep_common::api::API;
 use skep_common::code::Code;
 use skep_supervisor::engine::Engine;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use crate::auth::{Token, require_token};
 use crate::error::Failure;
 use crate::logs::LogPlaces;
-use crate::routes::{agents, daemon, logs, permissions, runs, sessions, workers};
+use crate::openapi;
+use crate::routes::{agents, daemon, logs, metrics, permissions, runs, sessions, workers};
 use crate::server::Limits;
 use crate::stream;
 
@@ -30,38 +32,47 @@ pub(crate) struct App {
     pub(crate) tasks: TaskTracker,
 }
 
+/// Every route with its description; the two cannot drift apart.
+pub(crate) fn routes() -> OpenApiRouter<App> {
+    let api = OpenApiRouter::new()
+        .routes(routes!(daemon::health_v1))
+        .routes(routes!(sessions::list, sessions::create))
+        .routes(routes!(sessions::show, sessions::remove))
+        .routes(routes!(sessions::prompt))
+        .routes(routes!(sessions::cancel))
+        .routes(routes!(sessions::close))
+        .routes(routes!(sessions::release_queue))
+        .routes(routes!(permissions::answer))
+        .routes(routes!(stream::events))
+        .routes(routes!(logs::of_session))
+        .routes(routes!(permissions::list))
+        .routes(routes!(runs::create))
+        .routes(routes!(workers::list, workers::add))
+        .routes(routes!(workers::show, workers::remove))
+        .routes(routes!(workers::restart))
+        .routes(routes!(workers::park))
+        .routes(routes!(workers::unpark))
+        .routes(routes!(logs::of_worker))
+        .routes(routes!(daemon::status))
+        .routes(routes!(daemon::start))
+        .routes(routes!(daemon::stop))
+        .routes(routes!(daemon::restart))
+        .routes(routes!(daemon::reload))
+        .routes(routes!(logs::of_daemon))
+        .routes(routes!(agents::list))
+        .routes(routes!(metrics::show));
+    OpenApiRouter::with_openapi(openapi::head())
+        .routes(routes!(daemon::health))
+        .routes(routes!(daemon::ready))
+        .routes(routes!(metrics::text))
+        .routes(routes!(openapi::show))
+        .nest(API, api)
+}
+
 /// The API's router.
 pub(crate) fn router(app: App) -> Router {
-    let api = Router::new()
-        .route("/health", get(daemon::health))
-        .route("/sessions", get(sessions::list).post(sessions::create))
-        .route("/sessions/{id}", get(sessions::show).delete(sessions::remove))
-        .route("/sessions/{id}/prompts", post(sessions::prompt))
-        .route("/sessions/{id}/cancel", post(sessions::cancel))
-        .route("/sessions/{id}/close", post(sessions::close))
-        .route("/sessions/{id}/queue/release", post(sessions::release_queue))
-        .route("/sessions/{id}/permissions/{permission}", post(permissions::answer))
-        .route("/sessions/{id}/events", get(stream::events))
-        .route("/sessions/{id}/logs", get(logs::of_session))
-        .route("/permissions", get(permissions::list))
-        .route("/runs", post(runs::create))
-        .route("/workers", get(workers::list).post(workers::add))
-        .route("/workers/{id}", get(workers::show).delete(workers::remove))
-        .route("/workers/{id}/restart", post(workers::restart))
-        .route("/workers/{id}/park", post(workers::park))
-        .route("/workers/{id}/unpark", post(workers::unpark))
-        .route("/workers/{id}/logs", get(logs::of_worker))
-        .route("/daemon", get(daemon::status))
-        .route("/daemon/start", post(daemon::start))
-        .route("/daemon/stop", post(daemon::stop))
-        .route("/daemon/restart", post(daemon::restart))
-        .route("/daemon/reload", post(daemon::reload))
-        .route("/daemon/logs", get(logs::of_daemon))
-        .route("/agents", get(agents::list));
-    Router::new()
-        .route("/health", get(daemon::health))
-        .route("/ready", get(daemon::ready))
-        .nest(API, api)
+    let (router, _) = routes().split_for_parts();
+    router
         .fallback(no_route)
         .method_not_allowed_fallback(no_method)
         .layer(from_fn_with_state(app.clone(), require_token))

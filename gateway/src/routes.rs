@@ -3,6 +3,7 @@
 pub(crate) mod agents;
 pub(crate) mod daemon;
 pub(crate) mod logs;
+pub(crate) mod metrics;
 pub(crate) mod permissions;
 pub(crate) mod runs;
 pub(crate) mod sessions;

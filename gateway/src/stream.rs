@@ -63,6 +63,14 @@ pub(crate) fn wants_stream(headers: &HeaderMap) -> bool {
 }
 
 /// `GET /sessions/{id}/events`.
+#[utoipa::path(
+    get,
+    path = "/sessions/{id}/events",
+    operation_id = "session_events",
+    tag = "sessions",
+    params(("id" = String, Path, description = "The session: its id, its name, or a unique beginning of either"), EventsQuery, ("last-event-id" = Option<u64>, Header, description = "The last event that was seen; wins over `after`")),
+    responses((status = 200, description = "A page; or, by `Accept`, the stream", content((EventsPage = "application/json"), (String = "text/event-stream"))), (status = 101, description = "It becomes a WebSocket with the same events")),
+)]
 pub(crate) async fn events(
     State(app): State<App>,
     names: Names,

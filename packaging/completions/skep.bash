@@ -22,6 +22,9 @@ _skep() {
             skep,allow)
                 cmd="skep__subcmd__allow"
                 ;;
+            skep,api)
+                cmd="skep__subcmd__api"
+                ;;
             skep,attach)
                 cmd="skep__subcmd__attach"
                 ;;
@@ -63,6 +66,9 @@ _skep() {
                 ;;
             skep,man)
                 cmd="skep__subcmd__man"
+                ;;
+            skep,openapi)
+                cmd="skep__subcmd__openapi"
                 ;;
             skep,prompt)
                 cmd="skep__subcmd__prompt"
@@ -199,6 +205,9 @@ _skep() {
             skep__subcmd__help,allow)
                 cmd="skep__subcmd__help__subcmd__allow"
                 ;;
+            skep__subcmd__help,api)
+                cmd="skep__subcmd__help__subcmd__api"
+                ;;
             skep__subcmd__help,attach)
                 cmd="skep__subcmd__help__subcmd__attach"
                 ;;
@@ -240,6 +249,9 @@ _skep() {
                 ;;
             skep__subcmd__help,man)
                 cmd="skep__subcmd__help__subcmd__man"
+                ;;
+            skep__subcmd__help,openapi)
+                cmd="skep__subcmd__help__subcmd__openapi"
                 ;;
             skep__subcmd__help,prompt)
                 cmd="skep__subcmd__help__subcmd__prompt"
@@ -380,7 +392,7 @@ _skep() {
 
     case "${cmd}" in
         skep)
-            opts="-v -h -V --socket --verbose --debug --json --help --version run bg prompt attach ps logs wait inbox allow deny cancel release close kill rm worker daemon agents config doctor completions man version help"
+            opts="-v -h -V --socket --verbose --debug --json --help --version run bg prompt attach ps logs wait inbox allow deny cancel release close kill rm worker daemon agents config doctor api openapi completions man version help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -422,6 +434,36 @@ _skep() {
                 return 0
             fi
             case "${prev}" in
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        skep__subcmd__api)
+            opts="-f -v -h --field --input --stream --socket --verbose --debug --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --field)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -f)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --input)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --socket)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -1288,7 +1330,7 @@ _skep() {
             return 0
             ;;
         skep__subcmd__help)
-            opts="run bg prompt attach ps logs wait inbox allow deny cancel release close kill rm worker daemon agents config doctor completions man version help"
+            opts="run bg prompt attach ps logs wait inbox allow deny cancel release close kill rm worker daemon agents config doctor api openapi completions man version help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1316,6 +1358,20 @@ _skep() {
             return 0
             ;;
         skep__subcmd__help__subcmd__allow)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        skep__subcmd__help__subcmd__api)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1735,6 +1791,20 @@ _skep() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        skep__subcmd__help__subcmd__openapi)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         skep__subcmd__help__subcmd__prompt)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
@@ -2004,6 +2074,24 @@ _skep() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        skep__subcmd__openapi)
+            opts="-v -h --socket --verbose --debug --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
                 --socket)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0

@@ -22,6 +22,7 @@ mod create;
 mod directory;
 mod disk;
 mod environment;
+mod metrics;
 mod notify;
 mod reports;
 mod seats;

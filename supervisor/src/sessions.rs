@@ -17,7 +17,7 @@ use serde_json::json;
 use skep_common::api::{SessionInfo, WaitingPermission};
 use skep_common::code::{ApiError, Code};
 use skep_common::ids::{SessionId, SessionName, WorkerId};
-use skep_common::session::{Head, SessionSnapshot, SessionSpec, SessionState};
+use skep_common::session::{Head, SessionSnapshot, SessionSpec, SessionState, TurnOutcome};
 use tokio::sync::watch;
 
 /// How many removals the change feed remembers; a reader that is further behind gets a new snapshot.
@@ -167,6 +167,7 @@ pub struct Index {
     removed: VecDeque<(u64, SessionId)>,
     forgotten: u64,
     generation: watch::Sender<u64>,
+    turns: HashMap<TurnOutcome, u64>,
 }
 
 impl Default for Index {
@@ -177,6 +178,7 @@ impl Default for Index {
             removed: VecDeque::new(),
             forgotten: 0,
             generation: watch::Sender::new(1),
+            turns: HashMap::new(),
         }
     }
 }
@@ -265,6 +267,11 @@ impl Index {
         let entry = self.entries.get_mut(&snapshot.id)?;
         let head = snapshot.head;
         let before = std::mem::replace(&mut entry.snapshot, snapshot);
+        if let Some(ended) =
+            entry.snapshot.last_turn.as_ref().filter(|turn| Some(*turn) != before.last_turn.as_ref())
+        {
+            *self.turns.entry(ended.outcome).or_default() += 1;
+        }
         entry.snapshot.head = before.head;
         entry.changed = generation;
         Self::advance(entry, head);
@@ -368,6 +375,21 @@ impl Index {
     #[must_use]
     pub fn closed(&self) -> usize {
         self.iter().filter(|entry| entry.is_closed()).count()
+    }
+
+    /// How many turns were seen to end, by outcome.
+    #[must_use]
+    pub fn turns(&self) -> &HashMap<TurnOutcome, u64> {
+        &self.turns
+    }
+
+    /// How many sessions are in each state.
+    #[must_use]
+    pub fn states(&self) -> HashMap<SessionState, u64> {
+        self.iter().fold(HashMap::new(), |mut states, entry| {
+            *states.entry(entry.state()).or_default() += 1;
+            states
+        })
     }
 
     /// Every permission request that waits, oldest first.

@@ -17,6 +17,7 @@ pub mod spawn;
 pub mod statefile;
 pub mod subreaper;
 pub mod tree;
+pub mod usage;
 pub mod watch;
 
 mod children;

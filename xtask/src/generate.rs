@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result};
 
 use crate::run::{cargo, output, root, run, say, target, tool};
 
-/// Writes the man page and the completions.
+/// Writes the man page, the completions, and the OpenAPI document.
 pub(crate) fn run_all() -> Result<()> {
     run(cargo().args(["build", "--package", "skep"]))?;
     let skep = target().join("debug/skep");
@@ -17,6 +17,9 @@ pub(crate) fn run_all() -> Result<()> {
         ("completions/_skep", vec!["completions", "zsh"]),
         ("completions/skep.fish", vec!["completions", "fish"]),
     ];
+    let document = root().join("docs/openapi.json");
+    fs::write(&document, output(tool(&skep).arg("openapi"))?)?;
+    say(&format!("wrote {}", document.display()));
     for (file, words) in files {
         let path = packaging.join(file);
         fs::create_dir_all(path.parent().context("a file in a folder")?)?;

@@ -37,7 +37,7 @@ enum Command {
     },
     /// Run the hard promises for a long time.
     Soak(soak::Soak),
-    /// Write the man page and the shell completions to packaging/.
+    /// Write the man page and the shell completions to packaging/, and docs/openapi.json.
     Gen,
 }
 

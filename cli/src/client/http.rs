@@ -96,6 +96,17 @@ impl Client {
         Ok(Download { log_type: log_type.map(str::to_owned), body: response.into_body() })
     }
 
+    /// Any request with a whole path; the answer is not looked at.
+    pub(crate) async fn raw(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<Bytes>,
+        accept: &'static str,
+    ) -> Result<Response<Incoming>, ClientError> {
+        self.send(self.whole_request(method, path, body, accept)?).await
+    }
+
     async fn call(
         &self,
         method: Method,
@@ -112,9 +123,19 @@ impl Client {
         body: Option<Bytes>,
         accept: &'static str,
     ) -> Result<Request<Full<Bytes>>, ClientError> {
+        self.whole_request(method, &format!("{API}{path}"), body, accept)
+    }
+
+    fn whole_request(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<Bytes>,
+        accept: &'static str,
+    ) -> Result<Request<Full<Bytes>>, ClientError> {
         let mut request = Request::builder()
             .method(method)
-            .uri(format!("{API}{path}"))
+            .uri(path)
             .header(HOST, "skep")
             .header(USER_AGENT, concat!("skep-cli/", env!("CARGO_PKG_VERSION")))
             .header(ACCEPT, accept);

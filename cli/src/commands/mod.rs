@@ -2,6 +2,7 @@
 
 pub(crate) mod agents;
 pub(crate) mod answer;
+pub(crate) mod api;
 pub(crate) mod attach;
 pub(crate) mod bg;
 pub(crate) mod cancel;
@@ -14,6 +15,7 @@ pub(crate) mod inbox;
 pub(crate) mod kill;
 pub(crate) mod logs;
 pub(crate) mod man;
+pub(crate) mod openapi;
 pub(crate) mod prompt;
 pub(crate) mod ps;
 pub(crate) mod release;
@@ -48,6 +50,8 @@ pub(crate) async fn run(ctx: &Context, command: Command) -> Outcome {
         Command::Worker(args) => worker::run(ctx, args).await,
         Command::Daemon(args) => daemon::run(ctx, args).await,
         Command::Agents(args) => agents::run(ctx, &args).await,
+        Command::Api(args) => api::run(ctx, &args).await,
+        Command::OpenApi(_) => openapi::run(ctx),
         Command::Config(args) => config::run(ctx, &args),
         Command::Doctor(_) => doctor::run(ctx).await,
         Command::Completions(args) => completions::run(ctx, &args),

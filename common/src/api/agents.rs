@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// An agent that skep knows.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct AgentInfo {
     /// Its name.
     pub name: String,
@@ -42,6 +43,7 @@ pub struct AgentInfo {
 
 /// What an agent said when it was started for a look.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct AgentProbe {
     /// Its version: what its program says, else what it says as an agent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -62,6 +64,7 @@ pub struct AgentProbe {
 
 /// `GET /agents`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct AgentList {
     /// The agents, by name.
     pub agents: Vec<AgentInfo>,

@@ -10,6 +10,7 @@ use super::workers::WorkerInfo;
 
 /// `GET /daemon`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct DaemonStatus {
     /// `running`, or `stopping`.
     pub status: String,
@@ -47,6 +48,7 @@ pub struct DaemonStatus {
 
 /// `GET /health`, without a token: who serves here (Q4).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Health {
     /// `ok`, or `stopping`.
     pub status: String,
@@ -58,6 +60,7 @@ pub struct Health {
 
 /// `POST /daemon/reload`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Reloaded {
     /// Workers that were restarted because their settings changed.
     pub restarted: Vec<WorkerId>,

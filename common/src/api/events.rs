@@ -7,6 +7,7 @@ use crate::session::Head;
 /// The query of `GET /sessions/{id}/events`. With `Accept: text/event-stream` it streams: `id: seq`,
 /// `event: kind`, `data:` the record; `Last-Event-ID` wins over `after`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::IntoParams), into_params(parameter_in = Query))]
 #[serde(deny_unknown_fields)]
 pub struct EventsQuery {
     /// Events after this seq; 0 (the default) is from the first.
@@ -25,8 +26,10 @@ pub struct EventsQuery {
 
 /// A JSON page of events; `events` are records as [`crate::event::RawRecord`] reads them.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct EventsPage {
     /// The records.
+    #[cfg_attr(feature = "schema", schema(value_type = Vec<crate::event::EventSchema>))]
     pub events: Vec<Box<serde_json::value::RawValue>>,
     /// Pass it as `after` for the next page.
     pub next: u64,

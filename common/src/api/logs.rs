@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// Which log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum LogType {
     /// The first of the others that exists, in their order (C5).
@@ -22,6 +23,7 @@ pub enum LogType {
 /// The query of `GET /workers/{id}/logs`, `GET /sessions/{id}/logs` and `GET /daemon/logs`; the answer is
 /// `text/plain` (`x-skep-log-type` names the type that was chosen), endless with `follow`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::IntoParams), into_params(parameter_in = Query))]
 #[serde(deny_unknown_fields)]
 pub struct LogsQuery {
     /// Which log.

@@ -8,6 +8,7 @@ use crate::session::PendingPermission;
 
 /// `POST /sessions/{id}/permissions/{permission}`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct AnswerRequest {
     /// The client's id for the answer; the same id gets the same reply.
@@ -19,6 +20,7 @@ pub struct AnswerRequest {
 
 /// The answer to an answer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct AnswerAccepted {
     /// The session.
     pub session: SessionId,
@@ -34,6 +36,7 @@ pub struct AnswerAccepted {
 
 /// A permission request with its session: an entry of `GET /permissions`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct WaitingPermission {
     /// The session.
     pub session: SessionId,
@@ -50,6 +53,7 @@ pub struct WaitingPermission {
 
 /// `GET /permissions`: all that wait for an answer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct PermissionList {
     /// Oldest first.
     pub permissions: Vec<WaitingPermission>,

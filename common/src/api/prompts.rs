@@ -11,6 +11,7 @@ use super::sessions::SessionInfo;
 
 /// `POST /sessions/{id}/prompts`: 202.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct PromptRequest {
     /// The client's id for it; a second delivery is acknowledged, not run again.
@@ -30,11 +31,13 @@ pub struct PromptRequest {
     /// The client's variables for the session's agent, of those that `GET /agents` lists; kept in memory only. Taken
     /// over the Unix socket and from outside any session, else passed over.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schema(value_type = Option<std::collections::BTreeMap<String, String>>))]
     pub environment: Option<CapturedEnvironment>,
 }
 
 /// The answer to a prompt.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct PromptAccepted {
     /// The session.
     pub session: SessionId,
@@ -50,6 +53,7 @@ pub struct PromptAccepted {
 
 /// `POST /runs`: create or continue a session and prompt it, in one.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct RunRequest {
     /// The session.
@@ -60,6 +64,7 @@ pub struct RunRequest {
 
 /// The answer to a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct RunAccepted {
     /// The session.
     pub session: SessionInfo,
@@ -78,6 +83,7 @@ pub struct RunAccepted {
 /// The query of `POST /runs`. With `Accept: text/event-stream` the answer is event `run` (data: [`RunAccepted`]), then
 /// the events of the turn as `GET /sessions/{id}/events` streams them, up to its end.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::IntoParams), into_params(parameter_in = Query))]
 #[serde(deny_unknown_fields)]
 pub struct RunQuery {
     /// Wait for the end of the turn, at most so many seconds (1 to 3,600): 200 with `turn`, or 202 if it still runs

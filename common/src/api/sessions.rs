@@ -12,6 +12,7 @@ use crate::usage::Used;
 
 /// A session, as lists and single look-ups show it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct SessionInfo {
     /// The session.
     pub id: SessionId,
@@ -73,6 +74,7 @@ pub struct SessionInfo {
 /// `snapshot`, then every changed session as event `session` (data: [`SessionInfo`]), removed ones as event `removed`
 /// (data: `{"id":…}`); not replayed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct SessionList {
     /// The sessions, the latest created first.
     pub sessions: Vec<SessionInfo>,
@@ -83,6 +85,7 @@ pub struct SessionList {
 
 /// The query of `GET /sessions`. What is left out filters nothing, except that closed sessions must be asked for.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::IntoParams), into_params(parameter_in = Query))]
 #[serde(deny_unknown_fields)]
 pub struct SessionQuery {
     /// Closed sessions too.
@@ -119,6 +122,7 @@ pub struct SessionQuery {
 
 /// `POST /sessions`: 201 when created, 200 when `continue_open` found it open.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct CreateSession {
     /// The client's own id for it (invalid: 422; taken: 409). G14.
@@ -161,6 +165,7 @@ const fn daemon_kind() -> SessionKind {
 
 /// `POST /sessions/{id}/cancel`. No running turn is no error.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct CancelRequest {
     /// Only this prompt (dropped if it still waits).
@@ -173,6 +178,7 @@ pub struct CancelRequest {
 
 /// `POST /sessions/{id}/close`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct CloseRequest {
     /// Kill: no grace for the agent.
@@ -182,6 +188,7 @@ pub struct CloseRequest {
 
 /// The query of `DELETE /sessions/{id}` (an open session is removed only with `force`).
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::IntoParams), into_params(parameter_in = Query))]
 #[serde(deny_unknown_fields)]
 pub struct DeleteQuery {
     /// Kill it first if it is open.

@@ -8,6 +8,7 @@ use crate::session::PermissionMode;
 
 /// A worker's state, for people and scripts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum WorkerState {
     /// Not started.
@@ -31,6 +32,7 @@ pub enum WorkerState {
 
 /// A worker.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct WorkerInfo {
     /// Its id.
     pub id: WorkerId,
@@ -78,6 +80,7 @@ pub struct WorkerInfo {
 
 /// `GET /workers`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct WorkerList {
     /// The workers, by id.
     pub workers: Vec<WorkerInfo>,
@@ -85,6 +88,7 @@ pub struct WorkerList {
 
 /// `POST /workers`: add one; 201 with [`WorkerInfo`].
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct AddWorker {
     /// Its id; the next free one where none is given.

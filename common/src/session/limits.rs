@@ -6,6 +6,7 @@ use crate::usage::{Amount, Used};
 
 /// The limits of a session, each where it was given.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
     /// Turns at most: prompts that run.

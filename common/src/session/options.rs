@@ -8,6 +8,7 @@ use super::{Limits, WhenBusy};
 
 /// A session's options; each may be left out.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct SessionOptions {
     /// What a prompt gets while a turn runs, where it does not say; the configured default where none is given.

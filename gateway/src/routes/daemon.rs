@@ -14,11 +14,40 @@ use crate::router::App;
 use crate::routes::sessions::NoFields;
 
 /// `GET /health`.
+#[utoipa::path(
+    get,
+    path = "/health",
+    operation_id = "health",
+    tag = "daemon",
+    responses((status = 200, description = "It serves", body = Health)),
+    security(()),
+)]
 pub(crate) async fn health(State(app): State<App>) -> Json<Health> {
     Json(app.engine.health())
 }
 
+/// `GET /health` below `/api/v1`: the same.
+#[utoipa::path(
+    get,
+    path = "/health",
+    operation_id = "health_v1",
+    tag = "daemon",
+    responses((status = 200, description = "It serves", body = Health)),
+    security(()),
+)]
+pub(crate) async fn health_v1(app: State<App>) -> Json<Health> {
+    health(app).await
+}
+
 /// `GET /ready`: whether a prompt would find somebody to do it.
+#[utoipa::path(
+    get,
+    path = "/ready",
+    operation_id = "ready",
+    tag = "daemon",
+    responses((status = 200, description = "A prompt would find a worker", body = Health)),
+    security(()),
+)]
 pub(crate) async fn ready(State(app): State<App>) -> Result<Json<Health>, Failure> {
     let health = app.engine.health();
     if health.status != "ok" {
@@ -32,11 +61,26 @@ pub(crate) async fn ready(State(app): State<App>) -> Result<Json<Health>, Failur
 }
 
 /// `GET /daemon`.
+#[utoipa::path(
+    get,
+    path = "/daemon",
+    operation_id = "daemon_status",
+    tag = "daemon",
+    responses((status = 200, description = "The unified status", body = DaemonStatus)),
+)]
 pub(crate) async fn status(State(app): State<App>) -> Result<Json<DaemonStatus>, Failure> {
     Ok(Json(app.engine.daemon_status().await?))
 }
 
 /// `POST /daemon/start`: it has started, or nobody would answer.
+#[utoipa::path(
+    post,
+    path = "/daemon/start",
+    operation_id = "start_daemon",
+    tag = "daemon",
+    request_body = Option<NoFields>,
+    responses((status = 200, description = "It runs", body = DaemonStatus)),
+)]
 pub(crate) async fn start(
     State(app): State<App>,
     Body(NoFields {}): Body<NoFields>,
@@ -45,6 +89,14 @@ pub(crate) async fn start(
 }
 
 /// `POST /daemon/stop`: 202; the daemon is gone when its connections end.
+#[utoipa::path(
+    post,
+    path = "/daemon/stop",
+    operation_id = "stop_daemon",
+    tag = "daemon",
+    request_body = Option<NoFields>,
+    responses((status = 202, description = "It ends", body = DaemonStatus)),
+)]
 pub(crate) async fn stop(
     State(app): State<App>,
     asker: Asker,
@@ -54,6 +106,14 @@ pub(crate) async fn stop(
 }
 
 /// `POST /daemon/restart`: 202.
+#[utoipa::path(
+    post,
+    path = "/daemon/restart",
+    operation_id = "restart_daemon",
+    tag = "daemon",
+    request_body = Option<NoFields>,
+    responses((status = 202, description = "It ends", body = DaemonStatus)),
+)]
 pub(crate) async fn restart(
     State(app): State<App>,
     asker: Asker,
@@ -76,6 +136,14 @@ async fn end(
 }
 
 /// `POST /daemon/reload`.
+#[utoipa::path(
+    post,
+    path = "/daemon/reload",
+    operation_id = "reload_daemon",
+    tag = "daemon",
+    request_body = Option<NoFields>,
+    responses((status = 200, description = "The configuration was read anew", body = Reloaded)),
+)]
 pub(crate) async fn reload(
     State(app): State<App>,
     asker: Asker,

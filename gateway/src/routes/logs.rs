@@ -23,6 +23,14 @@ const MAX_TAIL: u32 = 100_000;
 const MAX_GREP: usize = 200;
 
 /// `GET /sessions/{id}/logs`.
+#[utoipa::path(
+    get,
+    path = "/sessions/{id}/logs",
+    operation_id = "session_logs",
+    tag = "logs",
+    params(("id" = String, Path, description = "The session: its id, its name, or a unique beginning of either"), LogsQuery),
+    responses((status = 200, description = "The text; endless with `follow`", body = String, content_type = "text/plain", headers(("x-skep-log-type" = LogType, description = "The type that was chosen")))),
+)]
 pub(crate) async fn of_session(
     State(app): State<App>,
     names: Names,
@@ -33,6 +41,14 @@ pub(crate) async fn of_session(
 }
 
 /// `GET /workers/{id}/logs`.
+#[utoipa::path(
+    get,
+    path = "/workers/{id}/logs",
+    operation_id = "worker_logs",
+    tag = "logs",
+    params(("id" = String, Path, description = "The worker: its id, or its pid"), LogsQuery),
+    responses((status = 200, description = "The text; endless with `follow`", body = String, content_type = "text/plain", headers(("x-skep-log-type" = LogType, description = "The type that was chosen")))),
+)]
 pub(crate) async fn of_worker(
     State(app): State<App>,
     names: Names,
@@ -43,6 +59,14 @@ pub(crate) async fn of_worker(
 }
 
 /// `GET /daemon/logs`.
+#[utoipa::path(
+    get,
+    path = "/daemon/logs",
+    operation_id = "daemon_logs",
+    tag = "logs",
+    params(LogsQuery),
+    responses((status = 200, description = "The text; endless with `follow`", body = String, content_type = "text/plain", headers(("x-skep-log-type" = LogType, description = "The type that was chosen")))),
+)]
 pub(crate) async fn of_daemon(
     State(app): State<App>,
     Params(query): Params<LogsQuery>,

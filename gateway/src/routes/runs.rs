@@ -29,6 +29,15 @@ const LONGEST: u32 = 3600;
 const TEXT: usize = 256 * 1024;
 
 /// `POST /runs`.
+#[utoipa::path(
+    post,
+    path = "/runs",
+    operation_id = "create_run",
+    tag = "runs",
+    params(RunQuery),
+    request_body = RunRequest,
+    responses((status = 200, description = "The turn has ended; or, by `Accept`, its stream", content((RunAccepted = "application/json"), (String = "text/event-stream"))), (status = 202, description = "Accepted; it runs", body = RunAccepted)),
+)]
 pub(crate) async fn create(
     State(app): State<App>,
     asker: Asker,

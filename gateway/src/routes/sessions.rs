@@ -7,7 +7,7 @@ use axum::response::{IntoResponse as _, Response};
 use serde::Deserialize;
 use skep_common::api::{
     CancelRequest, CloseRequest, CreateSession, DeleteQuery, PromptAccepted, PromptRequest, SessionInfo,
-    SessionQuery,
+    SessionList, SessionQuery,
 };
 use skep_common::code::Code;
 use skep_common::session::{Consent, PermissionMode};
@@ -23,7 +23,7 @@ use crate::socket::Upgrade;
 use crate::stream::wants_stream;
 
 /// A body without fields.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct NoFields {}
 
@@ -43,6 +43,14 @@ impl<S: Send + Sync> axum::extract::FromRequestParts<S> for By {
 }
 
 /// `GET /sessions`.
+#[utoipa::path(
+    get,
+    path = "/sessions",
+    operation_id = "list_sessions",
+    tag = "sessions",
+    params(SessionQuery),
+    responses((status = 200, description = "A page; or, by `Accept`, the stream of all open sessions", content((SessionList = "application/json"), (String = "text/event-stream"))), (status = 101, description = "It becomes a WebSocket with the same events")),
+)]
 pub(crate) async fn list(
     State(app): State<App>,
     Params(query): Params<SessionQuery>,
@@ -63,6 +71,14 @@ pub(crate) async fn list(
 }
 
 /// `POST /sessions`.
+#[utoipa::path(
+    post,
+    path = "/sessions",
+    operation_id = "create_session",
+    tag = "sessions",
+    request_body = CreateSession,
+    responses((status = 201, description = "Created", body = SessionInfo), (status = 200, description = "It was open, and `continue_open` asked for that", body = SessionInfo)),
+)]
 pub(crate) async fn create(
     State(app): State<App>,
     asker: Asker,
@@ -108,11 +124,27 @@ pub(crate) async fn take_environment(
 }
 
 /// `GET /sessions/{id}`.
+#[utoipa::path(
+    get,
+    path = "/sessions/{id}",
+    operation_id = "get_session",
+    tag = "sessions",
+    params(("id" = String, Path, description = "The session: its id, its name, or a unique beginning of either")),
+    responses((status = 200, description = "The session", body = SessionInfo)),
+)]
 pub(crate) async fn show(State(app): State<App>, names: Names) -> Result<Json<SessionInfo>, Failure> {
     Ok(Json(app.engine.session(names.first()).await?))
 }
 
 /// `DELETE /sessions/{id}`.
+#[utoipa::path(
+    delete,
+    path = "/sessions/{id}",
+    operation_id = "delete_session",
+    tag = "sessions",
+    params(("id" = String, Path, description = "The session: its id, its name, or a unique beginning of either"), DeleteQuery),
+    responses((status = 204, description = "Its history is gone")),
+)]
 pub(crate) async fn remove(
     State(app): State<App>,
     asker: Asker,
@@ -126,6 +158,15 @@ pub(crate) async fn remove(
 }
 
 /// `POST /sessions/{id}/prompts`.
+#[utoipa::path(
+    post,
+    path = "/sessions/{id}/prompts",
+    operation_id = "prompt_session",
+    tag = "sessions",
+    params(("id" = String, Path, description = "The session: its id, its name, or a unique beginning of either")),
+    request_body = PromptRequest,
+    responses((status = 202, description = "Accepted", body = PromptAccepted)),
+)]
 pub(crate) async fn prompt(
     State(app): State<App>,
     asker: Asker,
@@ -141,6 +182,15 @@ pub(crate) async fn prompt(
 }
 
 /// `POST /sessions/{id}/cancel`.
+#[utoipa::path(
+    post,
+    path = "/sessions/{id}/cancel",
+    operation_id = "cancel_turn",
+    tag = "sessions",
+    params(("id" = String, Path, description = "The session: its id, its name, or a unique beginning of either")),
+    request_body = Option<CancelRequest>,
+    responses((status = 200, description = "Cancelled, or nothing ran", body = SessionInfo)),
+)]
 pub(crate) async fn cancel(
     State(app): State<App>,
     names: Names,
@@ -151,6 +201,15 @@ pub(crate) async fn cancel(
 }
 
 /// `POST /sessions/{id}/close`.
+#[utoipa::path(
+    post,
+    path = "/sessions/{id}/close",
+    operation_id = "close_session",
+    tag = "sessions",
+    params(("id" = String, Path, description = "The session: its id, its name, or a unique beginning of either")),
+    request_body = Option<CloseRequest>,
+    responses((status = 200, description = "Closed", body = SessionInfo)),
+)]
 pub(crate) async fn close(
     State(app): State<App>,
     asker: Asker,
@@ -163,6 +222,15 @@ pub(crate) async fn close(
 }
 
 /// `POST /sessions/{id}/queue/release`.
+#[utoipa::path(
+    post,
+    path = "/sessions/{id}/queue/release",
+    operation_id = "release_queue",
+    tag = "sessions",
+    params(("id" = String, Path, description = "The session: its id, its name, or a unique beginning of either")),
+    request_body = Option<NoFields>,
+    responses((status = 200, description = "The queue goes on", body = SessionInfo)),
+)]
 pub(crate) async fn release_queue(
     State(app): State<App>,
     asker: Asker,

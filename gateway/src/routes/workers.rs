@@ -13,16 +13,39 @@ use crate::router::App;
 use crate::routes::sessions::NoFields;
 
 /// `GET /workers`.
+#[utoipa::path(
+    get,
+    path = "/workers",
+    operation_id = "list_workers",
+    tag = "workers",
+    responses((status = 200, description = "The workers", body = WorkerList)),
+)]
 pub(crate) async fn list(State(app): State<App>) -> Result<Json<WorkerList>, Failure> {
     Ok(Json(WorkerList { workers: app.engine.workers().await? }))
 }
 
 /// `GET /workers/{id}`.
+#[utoipa::path(
+    get,
+    path = "/workers/{id}",
+    operation_id = "get_worker",
+    tag = "workers",
+    params(("id" = String, Path, description = "The worker: its id, or its pid")),
+    responses((status = 200, description = "The worker", body = WorkerInfo)),
+)]
 pub(crate) async fn show(State(app): State<App>, names: Names) -> Result<Json<WorkerInfo>, Failure> {
     Ok(Json(app.engine.worker(names.first()).await?))
 }
 
 /// `POST /workers`.
+#[utoipa::path(
+    post,
+    path = "/workers",
+    operation_id = "add_worker",
+    tag = "workers",
+    request_body = Option<AddWorker>,
+    responses((status = 201, description = "Added", body = WorkerInfo)),
+)]
 pub(crate) async fn add(
     State(app): State<App>,
     asker: Asker,
@@ -33,6 +56,14 @@ pub(crate) async fn add(
 }
 
 /// `DELETE /workers/{id}`.
+#[utoipa::path(
+    delete,
+    path = "/workers/{id}",
+    operation_id = "delete_worker",
+    tag = "workers",
+    params(("id" = String, Path, description = "The worker: its id, or its pid")),
+    responses((status = 204, description = "Gone")),
+)]
 pub(crate) async fn remove(
     State(app): State<App>,
     asker: Asker,
@@ -44,6 +75,15 @@ pub(crate) async fn remove(
 }
 
 /// `POST /workers/{id}/restart`.
+#[utoipa::path(
+    post,
+    path = "/workers/{id}/restart",
+    operation_id = "restart_worker",
+    tag = "workers",
+    params(("id" = String, Path, description = "The worker: its id, or its pid")),
+    request_body = Option<NoFields>,
+    responses((status = 200, description = "Done", body = WorkerInfo)),
+)]
 pub(crate) async fn restart(
     State(app): State<App>,
     asker: Asker,
@@ -54,6 +94,15 @@ pub(crate) async fn restart(
 }
 
 /// `POST /workers/{id}/park`.
+#[utoipa::path(
+    post,
+    path = "/workers/{id}/park",
+    operation_id = "park_worker",
+    tag = "workers",
+    params(("id" = String, Path, description = "The worker: its id, or its pid")),
+    request_body = Option<NoFields>,
+    responses((status = 200, description = "Done", body = WorkerInfo)),
+)]
 pub(crate) async fn park(
     State(app): State<App>,
     asker: Asker,
@@ -64,6 +113,15 @@ pub(crate) async fn park(
 }
 
 /// `POST /workers/{id}/unpark`.
+#[utoipa::path(
+    post,
+    path = "/workers/{id}/unpark",
+    operation_id = "unpark_worker",
+    tag = "workers",
+    params(("id" = String, Path, description = "The worker: its id, or its pid")),
+    request_body = Option<NoFields>,
+    responses((status = 200, description = "Done", body = WorkerInfo)),
+)]
 pub(crate) async fn unpark(
     State(app): State<App>,
     asker: Asker,

@@ -92,6 +92,27 @@ async fn sessions_are_listed_in_pages_and_by_what_they_are() {
 }
 
 #[tokio::test]
+async fn metrics_count_sessions_turns_and_what_waits_as_json_and_for_prometheus() {
+    let bench = Bench::start().await;
+    bench.post("/runs?wait=20", run(&bench, "a", "1")).await;
+    bench.session("b").await;
+    let (status, metrics) = bench.get("/metrics").await;
+    assert_eq!(status, StatusCode::OK, "{metrics}");
+    assert_eq!(metrics["sessions"], json!([{"state": "idle", "count": 2}]));
+    assert_eq!(metrics["permissions_waiting"], 0);
+    assert_eq!(metrics["workers"][0]["id"], "w1");
+    assert!(metrics["daemon"]["memory_bytes"].as_u64() > Some(0), "{metrics}");
+    let response = bench.send(Method::GET, "/metrics", b"", &[]).await;
+    assert!(response.headers()["content-type"].to_str().unwrap().starts_with("application/openmetrics-text"));
+    let body = http_body_util::BodyExt::collect(response.into_body()).await.unwrap().to_bytes();
+    let text = String::from_utf8(body.to_vec()).unwrap();
+    assert!(text.contains("skep_sessions{state=\"idle\"} 2.0\n") && text.ends_with("# EOF\n"), "{text}");
+    let (status, _) = json_of(bench.send_raw(Method::GET, "/metrics", b"", &[]).await).await;
+    assert_eq!(status, StatusCode::UNAUTHORIZED);
+    bench.end().await;
+}
+
+#[tokio::test]
 async fn readiness_and_health_are_asked_without_a_token() {
     let bench = Bench::start().await;
     for path in ["/health", "/ready"] {

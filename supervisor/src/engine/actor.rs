@@ -19,6 +19,7 @@ use tokio_util::task::TaskTracker;
 use super::core::{Act, Core, Effect, Policy, ReplyTo, Unrecovered, answer};
 use super::create::{CheckedCreate, Created};
 use super::disk;
+use super::metrics::Counts;
 use super::notify::Notifier;
 use super::port::{WorkerAction, Workers};
 use crate::pool::PoolEvent;
@@ -45,6 +46,7 @@ pub(crate) enum Call {
     Remove(SessionId, bool, ReplyTo<()>),
     Find(String, ReplyTo<SessionInfo>),
     List(bool, ReplyTo<Vec<SessionInfo>>),
+    Counts(ReplyTo<Counts>),
     Page(Wanted, ReplyTo<SessionList>),
     Summary(ReplyTo<Summary>),
     Permissions(ReplyTo<Vec<WaitingPermission>>),
@@ -177,6 +179,7 @@ impl Actor {
                 answer(reply, info);
             }
             Call::List(all, reply) => answer(reply, Ok(self.core.index.list(all))),
+            Call::Counts(reply) => answer(reply, Ok(Counts::of(&self.core.index))),
             Call::Page(wanted, reply) => answer(reply, Ok(wanted.page(&self.core.index))),
             Call::Summary(reply) => {
                 let summary = Summary { open: self.core.index.list(false), closed: self.core.index.closed() };
