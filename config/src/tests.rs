@@ -205,7 +205,7 @@ fn text_that_is_no_toml_is_refused_with_its_place() {
 #[test]
 fn every_problem_is_reported_in_the_order_of_the_file() {
     assert_snapshot!(error("[session]\nx = 1\nmax_open = 'ä'\n\n[restart]\nkill_grace = 5\n"), @r#"
-    config.toml:2:1: unknown key `session.x`; valid in `session`: default_agent, permission_mode, permission_timeout, when_busy, resume, max_open, max_queued, idle_timeout, warm_timeout, turn_timeout, agent_start_timeout, cancel_grace, stop_grace, allowed_roots, capture_env, keep_closed, keep_closed_bytes
+    config.toml:2:1: unknown key `session.x`; valid in `session`: default_agent, permission_mode, permission_timeout, when_busy, resume, max_open, max_queued, idle_timeout, warm_timeout, turn_timeout, agent_start_timeout, cancel_grace, stop_grace, allowed_roots, capture_env, keep_closed, keep_closed_bytes, max_journal, limits
     config.toml:3:12: `session.max_open` is the text "ä", expected a whole number
     config.toml:6:14: `restart.kill_grace` is the number 5, expected a duration such as "30 min"
     "#);
