@@ -2,6 +2,7 @@
 //! same job done by a bare loop in the same run on the same machine. These are figures for people, not tests: nothing
 //! fails because the machine was busy.
 
+mod agents;
 mod capture;
 mod memory;
 mod prompts;
@@ -21,7 +22,7 @@ type Measure = fn(&mut Table) -> Result<()>;
 /// What to measure.
 #[derive(Debug, Args)]
 pub(crate) struct Bench {
-    /// Only the groups whose name contains this: memory, ps, prompts, streams, workers, capture.
+    /// Only the groups whose name contains this: memory, ps, prompts, streams, workers, capture, agents.
     only: Option<String>,
     /// Measure in this process, which was built with optimisations.
     #[arg(long, hide = true)]
@@ -37,13 +38,14 @@ impl Bench {
             again.args(["run", "--quiet", "--release", "--package", "xtask", "--", "bench", "--here"]);
             return run(again.args(self.only));
         }
-        let groups: [(&str, Measure); 6] = [
+        let groups: [(&str, Measure); 7] = [
             ("memory", memory::measure),
             ("ps", prompts::list),
             ("prompts", prompts::accept),
             ("streams", streams::measure),
             ("workers", workers::measure),
             ("capture", capture::measure),
+            ("agents", agents::measure),
         ];
         let mut table = Table::default();
         let mut failed = Vec::new();

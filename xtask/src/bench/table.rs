@@ -11,6 +11,8 @@ pub(super) enum Unit {
     Millis,
     /// MiB; less is better.
     Mib,
+    /// KiB; less is better.
+    Kib,
     /// A count; less is better.
     Count,
     /// MB/s; more is better.
@@ -28,6 +30,7 @@ impl Unit {
         match self {
             Self::Millis => format!("{figure:.3} ms"),
             Self::Mib => format!("{figure:.2} MiB"),
+            Self::Kib => format!("{figure:.0} KiB"),
             Self::Count => format!("{figure:.1}"),
             Self::MbPerSecond => format!("{figure:.0} MB/s"),
             Self::PerSecond => format!("{figure:.0}/s"),
