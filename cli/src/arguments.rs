@@ -6,7 +6,7 @@ use std::str::FromStr;
 use clap::{Args, ValueEnum};
 use skep_common::api::SessionInfo;
 use skep_common::ids::{InvalidName, SessionName, WorkerId};
-use skep_common::session::PermissionMode;
+use skep_common::session::{PermissionMode, WhenBusy};
 
 use crate::error::CliError;
 use crate::session_options::SessionOptionArgs;
@@ -67,6 +67,42 @@ impl From<Mode> for PermissionMode {
     }
 }
 
+/// What happens to a prompt while a turn runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Busy {
+    /// It is refused.
+    Refuse,
+    /// It waits in the session's queue.
+    Queue,
+}
+
+impl From<Busy> for WhenBusy {
+    fn from(busy: Busy) -> Self {
+        match busy {
+            Busy::Refuse => Self::Refuse,
+            Busy::Queue => Self::Queue,
+        }
+    }
+}
+
+/// What happens to this prompt if a turn runs.
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct WhenBusyArgs {
+    /// What happens to the prompt if a turn runs in the session.
+    #[arg(long, value_name = "WHAT", value_enum)]
+    when_busy: Option<Busy>,
+    /// If a turn runs in the session, queue the prompt: the same as `--when-busy queue`.
+    #[arg(long, conflicts_with = "when_busy")]
+    queue: bool,
+}
+
+impl WhenBusyArgs {
+    /// What was asked for, if anything was.
+    pub(crate) fn wanted(self) -> Option<WhenBusy> {
+        if self.queue { Some(WhenBusy::Queue) } else { self.when_busy.map(Into::into) }
+    }
+}
+
 /// Where a session's files are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum SpawnMode {
@@ -108,9 +144,8 @@ pub(crate) struct NewSession {
     /// Allow everything: the same as `--permission-mode bypass`.
     #[arg(short = 'y', long = "yes", conflicts_with = "permission_mode")]
     pub(crate) yes: bool,
-    /// If a turn runs in the session, queue the prompt.
-    #[arg(long)]
-    pub(crate) queue: bool,
+    #[command(flatten)]
+    pub(crate) when_busy: WhenBusyArgs,
     /// Where the session's files are.
     #[arg(long, value_name = "MODE", value_enum)]
     pub(crate) spawn_mode: Option<SpawnMode>,

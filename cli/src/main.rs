@@ -28,6 +28,7 @@ mod prompt_input;
 mod question;
 mod register;
 mod render;
+mod rule_args;
 mod session_options;
 mod settings;
 mod start;

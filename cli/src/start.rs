@@ -45,20 +45,20 @@ pub(crate) fn request(new: &NewSession, text: &str, wanted: Wanted) -> Result<Ru
         sandbox: false,
         spawn_mode: new.spawn_mode.map(|_| String::from("same-dir")),
     };
-    Ok(RunRequest { session, prompt: prompt(text, wanted.consent, new.queue, new.timeout) })
+    Ok(RunRequest { session, prompt: prompt(text, wanted.consent, new.when_busy.wanted(), new.timeout) })
 }
 
 /// A prompt with an id of its own.
 pub(crate) fn prompt(
     text: &str,
     consent: Consent,
-    queue: bool,
+    when_busy: Option<WhenBusy>,
     timeout_seconds: Option<u64>,
 ) -> PromptRequest {
     PromptRequest {
         id: Some(PromptId::random()),
         content: vec![ContentBlock::Text { text: text.to_owned() }],
-        when_busy: queue.then_some(WhenBusy::Queue),
+        when_busy,
         consent,
         timeout_seconds,
         environment: None,

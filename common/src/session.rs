@@ -2,6 +2,7 @@
 
 mod limits;
 mod options;
+mod rules;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -11,6 +12,7 @@ use crate::usage::{Usage, Used};
 
 pub use limits::Limits;
 pub use options::SessionOptions;
+pub use rules::{MAX_RULES, RuleVerdict, SessionRule};
 
 /// Where a session stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -173,7 +173,7 @@ pub fn resolved(resolved: &PermissionResolved) -> String {
     let by = match &resolved.by {
         DecidedBy::Client { via, .. } => format!("by {via}"),
         DecidedBy::Mode { mode: by } => format!("by mode {}", mode(*by)),
-        DecidedBy::Rule { rule } => format!("by rule {rule}"),
+        DecidedBy::Rule { rule } => format!("by {rule}"),
         DecidedBy::OwnCommand => String::from("as your own command"),
         DecidedBy::System { cause: why } => cause(*why).to_owned(),
     };

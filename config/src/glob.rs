@@ -25,6 +25,8 @@ pub enum Reach {
     Anything,
     /// Anything but [`SHELL_CONTROL`].
     OneCommand,
+    /// Anything but `/`: a part of a path.
+    OnePart,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,7 +69,11 @@ impl Glob {
     /// Whether the whole of `text` fits. Time is proportional to pattern times text, whatever they are.
     #[must_use]
     pub fn matches(&self, text: &str, reach: Reach) -> bool {
-        let allowed = |c: char| reach == Reach::Anything || !SHELL_CONTROL.contains(&c);
+        let allowed = |c: char| match reach {
+            Reach::Anything => true,
+            Reach::OneCommand => !SHELL_CONTROL.contains(&c),
+            Reach::OnePart => c != '/',
+        };
         // `at[i]`: the text so far fits the first i tokens.
         let mut at = vec![false; self.tokens.len() + 1];
         at[0] = true;
@@ -86,6 +92,16 @@ impl Glob {
             at = next;
         }
         at[self.tokens.len()]
+    }
+
+    /// The same pattern for absolute paths: one that does not begin with `/` is meant under `dir`.
+    #[must_use]
+    pub fn under(&self, dir: &str) -> Self {
+        if self.text.starts_with('/') {
+            return self.clone();
+        }
+        let dir = dir.trim_end_matches('/').chars().chain(['/']).map(Token::Literal);
+        Self { text: self.text.clone(), tokens: dir.chain(self.tokens.iter().copied()).collect() }
     }
 
     fn skip_empty(&self, at: &mut [bool]) {

@@ -11,11 +11,16 @@
 
 use std::fmt;
 
+use skep_common::session::{RuleVerdict, SessionRule};
 use toml::de::DeValue;
 
 use crate::glob::{Glob, Reach};
 use crate::schema::{Refusal, Schema, Setting, Visitor};
 use crate::value::{choice, no_choice};
+
+mod asked_path;
+
+pub use asked_path::AskedPath;
 
 /// Rules that answer permission requests.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -33,6 +38,12 @@ pub struct Request<'a> {
     pub tool: &'a str,
     /// The command line, or the tool call's title where there is none.
     pub command: &'a str,
+    /// The command may go on behind what is known of it.
+    pub cut: bool,
+    /// The files that the tool call names; none where they are not known whole.
+    pub paths: Option<&'a [AskedPath]>,
+    /// The session's directory.
+    pub cwd: &'a str,
 }
 
 /// What a rule says.
@@ -56,6 +67,8 @@ pub struct Rule {
     pub tool: ToolPattern,
     /// The command or title that it fits; none is any.
     pub command: Option<Glob>,
+    /// The files that it fits, relative to the session's directory; none is any, and no file at all.
+    pub path: Option<Glob>,
     /// The agent's name; none is any.
     pub agent: Option<String>,
     /// What it says.
@@ -96,7 +109,60 @@ impl Rule {
             ToolPattern::Kind(kind) => kind == request.tool,
         };
         tool && self.agent.as_ref().is_none_or(|agent| agent == request.agent)
-            && self.command.as_ref().is_none_or(|glob| glob.matches(request.command, reach))
+            && self.command.as_ref().is_none_or(|glob| {
+                !(request.cut && self.action == RuleAction::Allow) && glob.matches(request.command, reach)
+            })
+            && self.path.as_ref().is_none_or(|glob| self.fits_paths(glob, request))
+    }
+
+    /// To allow, every file must fit, both as it is named and where it really is; to deny or ask, one is enough.
+    fn fits_paths(&self, glob: &Glob, request: &Request<'_>) -> bool {
+        let glob = glob.under(request.cwd);
+        let fits = |path: &str| glob.matches(path, Reach::OnePart);
+        let allows = self.action == RuleAction::Allow;
+        match request.paths {
+            // What is not known may be just what the rule is about.
+            None => !allows,
+            Some([]) => false,
+            Some(paths) if allows => {
+                paths.iter().all(|path| fits(path.named()) && path.real().is_some_and(fits))
+            }
+            Some(paths) => paths.iter().any(|path| fits(path.named()) || path.real().is_some_and(fits)),
+        }
+    }
+
+    /// A rule that a session was given.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with it, for people.
+    pub fn of_session(rule: &SessionRule) -> Result<Self, String> {
+        let pattern = |key: &str, text: &Option<String>| {
+            let glob = text.as_ref().map(|text| Glob::parse(text)).transpose();
+            glob.map_err(|why| format!("`{key}`: {why}"))
+        };
+        let tool = match rule.tool.as_str() {
+            "*" => ToolPattern::Any,
+            kind if TOOL_KINDS.contains(&kind) => ToolPattern::Kind(kind.to_owned()),
+            other => return Err(format!("`tool`: {}", no_choice(other, &TOOL_KINDS))),
+        };
+        Ok(Self {
+            tool,
+            command: pattern("command", &rule.command)?,
+            path: pattern("path", &rule.path)?,
+            agent: None,
+            action: match rule.action {
+                RuleVerdict::Allow => RuleAction::Allow,
+                RuleVerdict::Deny => RuleAction::Deny,
+                RuleVerdict::Ask => RuleAction::Ask,
+            },
+        })
+    }
+
+    /// A rule that denies whatever is asked.
+    #[must_use]
+    pub fn denies_all() -> Self {
+        Self { action: RuleAction::Deny, ..Self::default() }
     }
 }
 
@@ -106,6 +172,9 @@ impl fmt::Display for Rule {
         write!(f, "{{ tool = {}", self.tool.write())?;
         if let Some(command) = &self.command {
             write!(f, ", command = {}", command.write())?;
+        }
+        if let Some(path) = &self.path {
+            write!(f, ", path = {}", path.write())?;
         }
         if let Some(agent) = &self.agent {
             write!(f, ", agent = {}", agent.write())?;
@@ -160,6 +229,7 @@ impl Schema for Rule {
     fn visit<V: Visitor>(&mut self, v: &mut V) {
         v.required("tool", &mut self.tool);
         v.optional("command", &mut self.command);
+        v.optional("path", &mut self.path);
         v.optional("agent", &mut self.agent);
         v.required("action", &mut self.action);
     }
@@ -193,7 +263,9 @@ mod tests {
             "#,
         );
         let decide = |agent, tool, command| {
-            permissions.decide(&Request { agent, tool, command }).map(|rule| rule.action)
+            permissions
+                .decide(&Request { agent, tool, command, cut: false, paths: Some(&[]), cwd: "/" })
+                .map(|rule| rule.action)
         };
         assert_eq!(decide("shell", "execute", "cargo publish --dry-run"), Some(RuleAction::Deny));
         assert_eq!(decide("shell", "execute", "cargo publish; cargo x"), Some(RuleAction::Deny));

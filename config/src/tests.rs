@@ -73,7 +73,8 @@ fn the_default_file_names_every_key() {
         let shown = |root: &toml::Value| {
             let mut at = Some(root);
             for part in path.split('.') {
-                at = at.and_then(|at| at.get(part).or_else(|| at.get(0)?.get(part)));
+                let mut items = at.and_then(toml::Value::as_array).into_iter().flatten();
+                at = at.and_then(|at| at.get(part)).or_else(|| items.find_map(|item| item.get(part)));
             }
             at.is_some()
         };
@@ -324,19 +325,15 @@ fn text() -> impl Strategy<Value = String> {
 }
 
 fn rule() -> impl Strategy<Value = Rule> {
-    let command =
-        prop::option::of(text().prop_filter_map("a pattern", |text| crate::glob::Glob::parse(&text).ok()));
+    let pattern =
+        || prop::option::of(text().prop_filter_map("a pattern", |text| crate::glob::Glob::parse(&text).ok()));
     let tool = prop_oneof![
         Just(ToolPattern::Any),
         prop::sample::select(vec!["execute", "edit"]).prop_map(|kind| ToolPattern::Kind(kind.to_owned()))
     ];
     let action = prop::sample::select(vec![RuleAction::Allow, RuleAction::Deny, RuleAction::Ask]);
-    (tool, command, prop::option::of(text()), action).prop_map(|(tool, command, agent, action)| Rule {
-        tool,
-        command,
-        agent,
-        action,
-    })
+    (tool, pattern(), pattern(), prop::option::of(text()), action)
+        .prop_map(|(tool, command, path, agent, action)| Rule { path, tool, command, agent, action })
 }
 
 fn agent() -> impl Strategy<Value = AgentPreset> {

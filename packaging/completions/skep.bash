@@ -498,7 +498,7 @@ _skep() {
             return 0
             ;;
         skep__subcmd__bg)
-            opts="-C -y -v -h --agent --name --dir --timeout --permission-mode --yes --queue --spawn-mode --sandbox --max-turns --max-tokens --max-cost --socket --verbose --debug --json --help"
+            opts="-C -y -v -h --agent --name --dir --timeout --permission-mode --yes --when-busy --queue --spawn-mode --sandbox --max-turns --max-tokens --max-cost --allow --deny --permission-timeout --busy-default --socket --verbose --debug --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -528,6 +528,10 @@ _skep() {
                     COMPREPLY=($(compgen -W "ask accept-edits plan deny bypass" -- "${cur}"))
                     return 0
                     ;;
+                --when-busy)
+                    COMPREPLY=($(compgen -W "refuse queue" -- "${cur}"))
+                    return 0
+                    ;;
                 --spawn-mode)
                     COMPREPLY=($(compgen -W "same-dir worktree" -- "${cur}"))
                     return 0
@@ -542,6 +546,22 @@ _skep() {
                     ;;
                 --max-cost)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --allow)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --deny)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --permission-timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --busy-default)
+                    COMPREPLY=($(compgen -W "refuse queue" -- "${cur}"))
                     return 0
                     ;;
                 --socket)
@@ -824,7 +844,7 @@ _skep() {
             return 0
             ;;
         skep__subcmd__daemon__subcmd__bg)
-            opts="-C -y -v -h --agent --name --dir --timeout --permission-mode --yes --queue --spawn-mode --sandbox --max-turns --max-tokens --max-cost --socket --verbose --debug --json --help"
+            opts="-C -y -v -h --agent --name --dir --timeout --permission-mode --yes --when-busy --queue --spawn-mode --sandbox --max-turns --max-tokens --max-cost --allow --deny --permission-timeout --busy-default --socket --verbose --debug --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -854,6 +874,10 @@ _skep() {
                     COMPREPLY=($(compgen -W "ask accept-edits plan deny bypass" -- "${cur}"))
                     return 0
                     ;;
+                --when-busy)
+                    COMPREPLY=($(compgen -W "refuse queue" -- "${cur}"))
+                    return 0
+                    ;;
                 --spawn-mode)
                     COMPREPLY=($(compgen -W "same-dir worktree" -- "${cur}"))
                     return 0
@@ -868,6 +892,22 @@ _skep() {
                     ;;
                 --max-cost)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --allow)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --deny)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --permission-timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --busy-default)
+                    COMPREPLY=($(compgen -W "refuse queue" -- "${cur}"))
                     return 0
                     ;;
                 --socket)
@@ -2104,12 +2144,16 @@ _skep() {
             return 0
             ;;
         skep__subcmd__prompt)
-            opts="-v -h --queue --no-wait --timeout --socket --verbose --debug --json --help"
+            opts="-v -h --when-busy --queue --no-wait --timeout --socket --verbose --debug --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --when-busy)
+                    COMPREPLY=($(compgen -W "refuse queue" -- "${cur}"))
+                    return 0
+                    ;;
                 --timeout)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -2180,7 +2224,7 @@ _skep() {
             return 0
             ;;
         skep__subcmd__run)
-            opts="-C -y -v -h --agent --name --dir --timeout --permission-mode --yes --queue --spawn-mode --sandbox --max-turns --max-tokens --max-cost --keep --socket --verbose --debug --json --help"
+            opts="-C -y -v -h --agent --name --dir --timeout --permission-mode --yes --when-busy --queue --spawn-mode --sandbox --max-turns --max-tokens --max-cost --allow --deny --permission-timeout --busy-default --keep --socket --verbose --debug --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2210,6 +2254,10 @@ _skep() {
                     COMPREPLY=($(compgen -W "ask accept-edits plan deny bypass" -- "${cur}"))
                     return 0
                     ;;
+                --when-busy)
+                    COMPREPLY=($(compgen -W "refuse queue" -- "${cur}"))
+                    return 0
+                    ;;
                 --spawn-mode)
                     COMPREPLY=($(compgen -W "same-dir worktree" -- "${cur}"))
                     return 0
@@ -2224,6 +2272,22 @@ _skep() {
                     ;;
                 --max-cost)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --allow)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --deny)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --permission-timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --busy-default)
+                    COMPREPLY=($(compgen -W "refuse queue" -- "${cur}"))
                     return 0
                     ;;
                 --socket)

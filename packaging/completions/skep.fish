@@ -65,14 +65,21 @@ accept-edits\t'File edits are allowed, the rest waits'
 plan\t'Reading is allowed, everything else denied'
 deny\t'Everything is denied'
 bypass\t'Everything is allowed'"
+complete -c skep -n "__fish_skep_using_subcommand run" -l when-busy -d 'What happens to the prompt if a turn runs in the session' -r -f -a "refuse\t'It is refused'
+queue\t'It waits in the session\'s queue'"
 complete -c skep -n "__fish_skep_using_subcommand run" -l spawn-mode -d 'Where the session\'s files are' -r -f -a "same-dir\t'In the directory itself'
 worktree\t'In a worktree of its own (not supported yet)'"
 complete -c skep -n "__fish_skep_using_subcommand run" -l max-turns -d 'How many prompts the session may run' -r
 complete -c skep -n "__fish_skep_using_subcommand run" -l max-tokens -d 'How many tokens the session may use, as far as its agent tells them' -r
 complete -c skep -n "__fish_skep_using_subcommand run" -l max-cost -d 'What the session may cost, such as `2.50`, in the currency in which its agent tells it' -r
+complete -c skep -n "__fish_skep_using_subcommand run" -l allow -d 'Allow what fits without asking: `execute:cargo *`, `edit:src/**`, `read`' -r
+complete -c skep -n "__fish_skep_using_subcommand run" -l deny -d 'Deny what fits without asking. Of both, the first that fits decides' -r
+complete -c skep -n "__fish_skep_using_subcommand run" -l permission-timeout -d 'Deny a permission request that nobody answers in this time: `90`, `5m`' -r
+complete -c skep -n "__fish_skep_using_subcommand run" -l busy-default -d 'What the session\'s prompts get while a turn runs, where they do not say' -r -f -a "refuse\t'It is refused'
+queue\t'It waits in the session\'s queue'"
 complete -c skep -n "__fish_skep_using_subcommand run" -l socket -d 'The daemon\'s socket (also: SKEP_SOCKET)' -r -F
 complete -c skep -n "__fish_skep_using_subcommand run" -s y -l yes -d 'Allow everything: the same as `--permission-mode bypass`'
-complete -c skep -n "__fish_skep_using_subcommand run" -l queue -d 'If a turn runs in the session, queue the prompt'
+complete -c skep -n "__fish_skep_using_subcommand run" -l queue -d 'If a turn runs in the session, queue the prompt: the same as `--when-busy queue`'
 complete -c skep -n "__fish_skep_using_subcommand run" -l sandbox -d 'Run the agent in a sandbox (not supported yet)'
 complete -c skep -n "__fish_skep_using_subcommand run" -l keep -d 'Keep an unnamed session open'
 complete -c skep -n "__fish_skep_using_subcommand run" -s v -l verbose -d 'Say more'
@@ -88,27 +95,36 @@ accept-edits\t'File edits are allowed, the rest waits'
 plan\t'Reading is allowed, everything else denied'
 deny\t'Everything is denied'
 bypass\t'Everything is allowed'"
+complete -c skep -n "__fish_skep_using_subcommand bg" -l when-busy -d 'What happens to the prompt if a turn runs in the session' -r -f -a "refuse\t'It is refused'
+queue\t'It waits in the session\'s queue'"
 complete -c skep -n "__fish_skep_using_subcommand bg" -l spawn-mode -d 'Where the session\'s files are' -r -f -a "same-dir\t'In the directory itself'
 worktree\t'In a worktree of its own (not supported yet)'"
 complete -c skep -n "__fish_skep_using_subcommand bg" -l max-turns -d 'How many prompts the session may run' -r
 complete -c skep -n "__fish_skep_using_subcommand bg" -l max-tokens -d 'How many tokens the session may use, as far as its agent tells them' -r
 complete -c skep -n "__fish_skep_using_subcommand bg" -l max-cost -d 'What the session may cost, such as `2.50`, in the currency in which its agent tells it' -r
+complete -c skep -n "__fish_skep_using_subcommand bg" -l allow -d 'Allow what fits without asking: `execute:cargo *`, `edit:src/**`, `read`' -r
+complete -c skep -n "__fish_skep_using_subcommand bg" -l deny -d 'Deny what fits without asking. Of both, the first that fits decides' -r
+complete -c skep -n "__fish_skep_using_subcommand bg" -l permission-timeout -d 'Deny a permission request that nobody answers in this time: `90`, `5m`' -r
+complete -c skep -n "__fish_skep_using_subcommand bg" -l busy-default -d 'What the session\'s prompts get while a turn runs, where they do not say' -r -f -a "refuse\t'It is refused'
+queue\t'It waits in the session\'s queue'"
 complete -c skep -n "__fish_skep_using_subcommand bg" -l socket -d 'The daemon\'s socket (also: SKEP_SOCKET)' -r -F
 complete -c skep -n "__fish_skep_using_subcommand bg" -s y -l yes -d 'Allow everything: the same as `--permission-mode bypass`'
-complete -c skep -n "__fish_skep_using_subcommand bg" -l queue -d 'If a turn runs in the session, queue the prompt'
+complete -c skep -n "__fish_skep_using_subcommand bg" -l queue -d 'If a turn runs in the session, queue the prompt: the same as `--when-busy queue`'
 complete -c skep -n "__fish_skep_using_subcommand bg" -l sandbox -d 'Run the agent in a sandbox (not supported yet)'
 complete -c skep -n "__fish_skep_using_subcommand bg" -s v -l verbose -d 'Say more'
 complete -c skep -n "__fish_skep_using_subcommand bg" -l debug -d 'Write debug logs too'
 complete -c skep -n "__fish_skep_using_subcommand bg" -l json -d 'Print facts as JSON'
 complete -c skep -n "__fish_skep_using_subcommand bg" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c skep -n "__fish_skep_using_subcommand prompt" -l when-busy -d 'What happens to the prompt if a turn runs in the session' -r -f -a "refuse\t'It is refused'
+queue\t'It waits in the session\'s queue'"
 complete -c skep -n "__fish_skep_using_subcommand prompt" -l timeout -d 'Cancel the turn after this time: `90`, `90s`, `5m`, `1h30m`' -r
 complete -c skep -n "__fish_skep_using_subcommand prompt" -l socket -d 'The daemon\'s socket (also: SKEP_SOCKET)' -r -F
-complete -c skep -n "__fish_skep_using_subcommand prompt" -l queue -d 'If a turn runs, queue the prompt'
+complete -c skep -n "__fish_skep_using_subcommand prompt" -l queue -d 'If a turn runs in the session, queue the prompt: the same as `--when-busy queue`'
 complete -c skep -n "__fish_skep_using_subcommand prompt" -l no-wait -d 'Do not watch: come back at once'
 complete -c skep -n "__fish_skep_using_subcommand prompt" -s v -l verbose -d 'Say more'
 complete -c skep -n "__fish_skep_using_subcommand prompt" -l debug -d 'Write debug logs too'
 complete -c skep -n "__fish_skep_using_subcommand prompt" -l json -d 'Print facts as JSON'
-complete -c skep -n "__fish_skep_using_subcommand prompt" -s h -l help -d 'Print help'
+complete -c skep -n "__fish_skep_using_subcommand prompt" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c skep -n "__fish_skep_using_subcommand attach" -l tail -d 'So many recent turns are shown' -r
 complete -c skep -n "__fish_skep_using_subcommand attach" -l socket -d 'The daemon\'s socket (also: SKEP_SOCKET)' -r -F
 complete -c skep -n "__fish_skep_using_subcommand attach" -l read-only -d 'Only watch'
@@ -364,14 +380,21 @@ accept-edits\t'File edits are allowed, the rest waits'
 plan\t'Reading is allowed, everything else denied'
 deny\t'Everything is denied'
 bypass\t'Everything is allowed'"
+complete -c skep -n "__fish_skep_using_subcommand daemon; and __fish_seen_subcommand_from bg" -l when-busy -d 'What happens to the prompt if a turn runs in the session' -r -f -a "refuse\t'It is refused'
+queue\t'It waits in the session\'s queue'"
 complete -c skep -n "__fish_skep_using_subcommand daemon; and __fish_seen_subcommand_from bg" -l spawn-mode -d 'Where the session\'s files are' -r -f -a "same-dir\t'In the directory itself'
 worktree\t'In a worktree of its own (not supported yet)'"
 complete -c skep -n "__fish_skep_using_subcommand daemon; and __fish_seen_subcommand_from bg" -l max-turns -d 'How many prompts the session may run' -r
 complete -c skep -n "__fish_skep_using_subcommand daemon; and __fish_seen_subcommand_from bg" -l max-tokens -d 'How many tokens the session may use, as far as its agent tells them' -r
 complete -c skep -n "__fish_skep_using_subcommand daemon; and __fish_seen_subcommand_from bg" -l max-cost -d 'What the session may cost, such as `2.50`, in the currency in which its agent tells it' -r
+complete -c skep -n "__fish_skep_using_subcommand daemon; and __fish_seen_subcommand_from bg" -l allow -d 'Allow what fits without asking: `execute:cargo *`, `edit:src/**`, `read`' -r
+complete -c skep -n "__fish_skep_using_subcommand daemon; and __fish_seen_subcommand_from bg" -l deny -d 'Deny what fits without asking. Of both, the first that fits decides' -r
+complete -c skep -n "__fish_skep_using_subcommand daemon; and __fish_seen_subcommand_from bg" -l permission-timeout -d 'Deny a permission request that nobody answers in this time: `90`, `5m`' -r
+complete -c skep -n "__fish_skep_using_subcommand daemon; and __fish_seen_subcommand_from bg" -l busy-default -d 'What the session\'s prompts get while a turn runs, where they do not say' -r -f -a "refuse\t'It is refused'
+queue\t'It waits in the session\'s queue'"
 complete -c skep -n "__fish_skep_using_subcommand daemon; and __fish_seen_subcommand_from bg" -l socket -d 'The daemon\'s socket (also: SKEP_SOCKET)' -r -F
 complete -c skep -n "__fish_skep_using_subcommand daemon; and __fish_seen_subcommand_from bg" -s y -l yes -d 'Allow everything: the same as `--permission-mode bypass`'
-complete -c skep -n "__fish_skep_using_subcommand daemon; and __fish_seen_subcommand_from bg" -l queue -d 'If a turn runs in the session, queue the prompt'
+complete -c skep -n "__fish_skep_using_subcommand daemon; and __fish_seen_subcommand_from bg" -l queue -d 'If a turn runs in the session, queue the prompt: the same as `--when-busy queue`'
 complete -c skep -n "__fish_skep_using_subcommand daemon; and __fish_seen_subcommand_from bg" -l sandbox -d 'Run the agent in a sandbox (not supported yet)'
 complete -c skep -n "__fish_skep_using_subcommand daemon; and __fish_seen_subcommand_from bg" -s v -l verbose -d 'Say more'
 complete -c skep -n "__fish_skep_using_subcommand daemon; and __fish_seen_subcommand_from bg" -l debug -d 'Write debug logs too'

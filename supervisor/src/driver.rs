@@ -157,7 +157,7 @@ enum Input {
     Exited(ExitCause),
     Readable,
     Writable,
-    Command(Option<Command>),
+    Command(Option<Box<Command>>),
     Swept(Swept),
     Timer,
     SpawnDue,

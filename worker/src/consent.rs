@@ -12,7 +12,7 @@ use skep_common::session::{
     Consent, DecidedBy, PendingPermission, PermissionMode, PermissionOption, Resolution,
 };
 use skep_config::RuleAction;
-use skep_config::permissions::{PermissionSettings, Request};
+use skep_config::permissions::{AskedPath, PermissionSettings, Request, Rule};
 
 use crate::turn::REMEMBERED;
 
@@ -25,6 +25,10 @@ pub struct Ask {
     pub title: String,
     /// The command itself, where the agent says it.
     pub command: Option<String>,
+    /// The title may be the beginning of a longer one.
+    pub cut: bool,
+    /// The files that the tool call names, resolved; none where they are not known whole.
+    pub paths: Option<Vec<AskedPath>>,
 }
 
 /// What stands by to decide.
@@ -32,8 +36,12 @@ pub struct Ask {
 pub struct Policy<'a> {
     /// The session's mode.
     pub mode: PermissionMode,
+    /// The session's own rules; they come first.
+    pub own_rules: &'a [Rule],
     /// The configured rules.
     pub rules: &'a PermissionSettings,
+    /// The session's directory, to which patterns of paths are relative.
+    pub cwd: &'a str,
     /// The session's agent.
     pub agent: &'a str,
     /// Whether that is the built-in shell agent.
@@ -54,7 +62,7 @@ pub enum Verdict {
 /// Decides what can be decided without a person. `prompt` is the running prompt's text and the consent that came
 /// with it.
 #[must_use]
-pub fn decide(policy: Policy<'_>, ask: &Ask, prompt: (&str, Consent)) -> Verdict {
+pub fn decide<'a>(policy: Policy<'a>, ask: &Ask, prompt: (&str, Consent)) -> Verdict {
     let own = ask.command.as_deref().unwrap_or(&ask.title);
     if prompt.1 == Consent::OwnCommand
         && policy.built_in_shell
@@ -64,9 +72,21 @@ pub fn decide(policy: Policy<'_>, ask: &Ask, prompt: (&str, Consent)) -> Verdict
     {
         return Verdict::Allow(DecidedBy::OwnCommand);
     }
-    let request = Request { agent: policy.agent, tool: &ask.tool_kind, command: own };
-    if let Some(rule) = policy.rules.decide(&request) {
-        let by = DecidedBy::Rule { rule: rule.to_string() };
+    let request = Request {
+        agent: policy.agent,
+        tool: &ask.tool_kind,
+        command: own,
+        cut: ask.cut && ask.command.is_none(),
+        paths: ask.paths.as_deref(),
+        cwd: policy.cwd,
+    };
+    let numbered = |place: &'static str, rules: &'a [Rule]| {
+        rules.iter().enumerate().map(move |(at, rule)| (place, at + 1, rule))
+    };
+    let mut rules =
+        numbered("the session", policy.own_rules).chain(numbered("the configuration", &policy.rules.rules));
+    if let Some((place, number, rule)) = rules.find(|(_, _, rule)| rule.fits(&request)) {
+        let by = DecidedBy::Rule { rule: format!("rule {number} of {place}: {rule}") };
         return match rule.action {
             RuleAction::Allow => Verdict::Allow(by),
             RuleAction::Deny => Verdict::Deny(by),

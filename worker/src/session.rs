@@ -21,6 +21,7 @@ use skep_common::protocol::{Action, Reply};
 use skep_common::session::{AgentProcess, Cause, SessionSnapshot, SessionSpec, SessionState, TurnSummary};
 use skep_common::usage::{Tokens, Used};
 use skep_config::Settings;
+use skep_config::permissions::Rule;
 use skep_journal::{JournalError, Projection, Writer};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
@@ -209,6 +210,8 @@ pub(crate) struct Session {
     history: Box<Projection>,
     turns: Turns,
     requests: Requests,
+    /// The session's own permission rules.
+    own_rules: Vec<Rule>,
     /// The agent's own ids of the requests that wait.
     asked: HashMap<PermissionId, Id>,
     slot: Slot,

@@ -11,7 +11,7 @@ use skep_common::code::Code;
 use skep_common::event::{Event, Record};
 use skep_common::ids::{PermissionId, PromptId};
 use skep_common::sanitise::one_line;
-use skep_common::session::{Consent, SessionState};
+use skep_common::session::{Consent, SessionState, WhenBusy};
 use skep_common::words;
 use skep_config::notify::Occasion;
 
@@ -290,7 +290,7 @@ impl<'a> Attached<'a> {
     }
 
     async fn prompt(&mut self, line: &str) -> Result<(), CliError> {
-        let mut request = start::prompt(line, Consent::OwnCommand, true, None);
+        let mut request = start::prompt(line, Consent::OwnCommand, Some(WhenBusy::Queue), None);
         let client = self.follower.client();
         request.environment = capture::environment(self.ctx, client, Some(&self.session.agent)).await?;
         self.own.extend(request.id);

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use crate::arguments::{SessionRef, seconds};
+use crate::arguments::{SessionRef, WhenBusyArgs, seconds};
 use crate::context::Context;
 use crate::error::Outcome;
 use crate::exit::Exit;
@@ -19,9 +19,8 @@ pub(crate) struct PromptArgs {
     /// The prompt; `-` reads standard input.
     #[arg(value_name = "PROMPT")]
     prompt: Option<String>,
-    /// If a turn runs, queue the prompt.
-    #[arg(long)]
-    queue: bool,
+    #[command(flatten)]
+    when_busy: WhenBusyArgs,
     /// Do not watch: come back at once.
     #[arg(long)]
     no_wait: bool,
@@ -35,7 +34,8 @@ pub(crate) async fn run(ctx: &Context, args: PromptArgs) -> Outcome {
     let input = prompt_input::read(ctx, args.prompt)?;
     let client = ctx.client();
     let session = client.session(&args.session).await?;
-    let mut request = start::prompt(&input.text, input.source.consent(), args.queue, args.timeout);
+    let mut request =
+        start::prompt(&input.text, input.source.consent(), args.when_busy.wanted(), args.timeout);
     request.environment = capture::environment(ctx, &client, Some(&session.agent)).await?;
     let accepted = client.prompt(session.id, &request).await?;
     if args.no_wait {

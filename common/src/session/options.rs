@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Limits, WhenBusy};
+use super::{Limits, SessionRule, WhenBusy};
 
 /// A session's options; each may be left out.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,6 +17,12 @@ pub struct SessionOptions {
     /// What it may use; the configured limits where none is given.
     #[serde(skip_serializing_if = "Limits::is_empty")]
     pub limits: Limits,
+    /// Permission rules that come before the configured ones, in order.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rules: Option<Vec<SessionRule>>,
+    /// Seconds until a permission request that nobody answers is denied; the configured time where none is given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub permission_timeout_seconds: Option<u64>,
 }
 
 impl SessionOptions {
@@ -29,14 +35,19 @@ impl SessionOptions {
     /// The first option that is given here and differs from what an open session has; for a request to continue it.
     #[must_use]
     pub fn conflict_with(&self, has: &Self) -> Option<&'static str> {
-        if differs(self.when_busy.as_ref(), has.when_busy.as_ref()) {
-            return Some("when_busy");
-        }
         let (limits, had) = (self.limits, has.limits);
-        let differ = differs(limits.max_turns.as_ref(), had.max_turns.as_ref())
+        let other_limits = differs(limits.max_turns.as_ref(), had.max_turns.as_ref())
             || differs(limits.max_tokens.as_ref(), had.max_tokens.as_ref())
             || differs(limits.max_cost.as_ref(), had.max_cost.as_ref());
-        differ.then_some("limits")
+        let timeouts = (self.permission_timeout_seconds, has.permission_timeout_seconds);
+        [
+            ("when_busy", differs(self.when_busy.as_ref(), has.when_busy.as_ref())),
+            ("limits", other_limits),
+            ("rules", differs(self.rules.as_ref(), has.rules.as_ref())),
+            ("permission_timeout_seconds", differs(timeouts.0.as_ref(), timeouts.1.as_ref())),
+        ]
+        .into_iter()
+        .find_map(|(option, conflicts)| conflicts.then_some(option))
     }
 }
 

@@ -209,6 +209,6 @@ pub(super) async fn input(live: Option<&mut Live>, reading: bool) -> Input {
         cause = child.exited() => Input::Exited(cause),
         () = readable, if reading => Input::Readable,
         () = writable, if busy => Input::Writable,
-        command = command, if !busy => Input::Command(command),
+        command = command, if !busy => Input::Command(command.map(Box::new)),
     }
 }

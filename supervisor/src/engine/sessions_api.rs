@@ -9,7 +9,8 @@ use skep_common::api::{
 use skep_common::code::{ApiError, Code};
 use skep_common::ids::{AnswerId, PermissionId, PromptId, SessionId};
 use skep_common::protocol::Reply;
-use skep_common::session::{Cause, ContentBlock, Head};
+use skep_common::session::{Cause, ContentBlock, Head, MAX_RULES, SessionOptions};
+use skep_config::permissions::Rule;
 use skep_config::{AgentPreset, Settings, agents};
 use tokio::sync::watch;
 
@@ -87,6 +88,7 @@ impl Engine {
                 Choice::Default(self.check_agent(&settings, agent, path)?)
             }
         };
+        check_rules(&request.options)?;
         let (cwd, roots) = (request.cwd, settings.session.allowed_roots.clone());
         let checked = tokio::task::spawn_blocking(move || directory::check(&cwd, &roots)).await;
         let cwd = checked.map_err(|_| ApiError::new(Code::Internal, "the check of cwd crashed"))??;
@@ -169,12 +171,19 @@ impl Engine {
             let agent = self.session(&session.to_string()).await?.agent;
             environment::check(&request, &agent, &self.settings())?;
         }
+        let when_busy = match request.when_busy {
+            Some(when_busy) => when_busy,
+            None => {
+                let of_session = self.session(&session.to_string()).await?.options.when_busy;
+                of_session.unwrap_or_else(|| self.settings().session.when_busy)
+            }
+        };
         let repeatable = request.id.is_some();
         let prompt = request.id.unwrap_or_else(PromptId::random);
         let act = Act::Prompt {
             prompt,
             content: request.content,
-            when_busy: request.when_busy.unwrap_or_else(|| self.settings().session.when_busy),
+            when_busy,
             consent: request.consent,
             via: caller.via.clone(),
             timeout_seconds: request.timeout_seconds,
@@ -328,7 +337,7 @@ impl Engine {
             permission_mode: None,
             kind: skep_common::session::SessionKind::Daemon,
             ephemeral: false,
-            options: skep_common::session::SessionOptions::default(),
+            options: SessionOptions::default(),
             continue_open: true,
             sandbox: false,
             spawn_mode: None,
@@ -351,6 +360,18 @@ fn default_mode(
 ) -> skep_common::session::PermissionMode {
     let of_kind = settings.pool.kind(super::slots::worker_kind(kind)).and_then(|kind| kind.permission_mode);
     of_kind.unwrap_or(settings.session.permission_mode)
+}
+
+/// The session's own permission rules are such that they can be obeyed.
+fn check_rules(options: &SessionOptions) -> Result<(), ApiError> {
+    let rules = options.rules.as_deref().unwrap_or_default();
+    if rules.len() > MAX_RULES {
+        return Err(invalid(&format!("options.rules: a session takes at most {MAX_RULES} rules")));
+    }
+    for (at, rule) in rules.iter().enumerate() {
+        Rule::of_session(rule).map_err(|why| invalid(&format!("options.rules[{at}]: {why}")))?;
+    }
+    Ok(())
 }
 
 fn check_prompt(request: &PromptRequest) -> Result<(), ApiError> {

@@ -20,6 +20,9 @@ mod sessions;
 mod consent;
 
 #[cfg(test)]
+mod rules;
+
+#[cfg(test)]
 mod streams;
 
 #[cfg(test)]

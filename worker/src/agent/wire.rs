@@ -15,6 +15,8 @@ use crate::consent::Ask;
 use crate::meter;
 use crate::turn::outcome::Stop;
 
+mod paths;
+
 /// The protocol version that skep speaks.
 pub(crate) const PROTOCOL: u64 = 1;
 
@@ -235,6 +237,8 @@ pub(crate) struct ToolCall {
     kind: Option<String>,
     title: Option<String>,
     command: Option<String>,
+    /// The files that it names, as it names them; none where it names too many.
+    pub(crate) paths: Option<Vec<String>>,
 }
 
 impl ToolCall {
@@ -245,6 +249,7 @@ impl ToolCall {
             kind: text("kind").map(|kind| clip(kind, 40)),
             title: text("title").map(|title| clip(title, TITLE)),
             command: command(&call["rawInput"]["command"]),
+            paths: paths::named(call),
         }
     }
 
@@ -257,6 +262,10 @@ impl ToolCall {
             kind: self.kind.or_else(|| before.kind.clone()),
             title: title.or_else(|| before.title.clone()),
             command: self.command.or_else(|| before.command.clone()),
+            paths: match (self.paths, &before.paths) {
+                (Some(now), Some(before)) => Some(now.into_iter().chain(before.iter().cloned()).collect()),
+                _ => None,
+            },
         }
     }
 
@@ -264,6 +273,8 @@ impl ToolCall {
     pub(crate) fn ask(&self) -> Ask {
         let title = self.title.clone().or_else(|| self.command.as_ref().map(|command| clip(command, TITLE)));
         Ask {
+            cut: title.as_ref().is_some_and(|title| title.chars().count() >= TITLE),
+            paths: Some(Vec::new()),
             tool_kind: self.kind.clone().unwrap_or_else(|| String::from("other")),
             title: title.unwrap_or_else(|| String::from("use a tool")),
             command: self.command.clone(),
@@ -284,6 +295,8 @@ pub(super) fn tool_call(update: &RawValue) -> Option<ToolCall> {
         title: Option<&'a RawValue>,
         #[serde(borrow, default)]
         raw_input: Option<&'a RawValue>,
+        #[serde(borrow, default)]
+        locations: Option<&'a RawValue>,
     }
     let view: View<'_> = serde_json::from_str(update.get()).ok()?;
     let value = |raw: Option<&RawValue>| raw.and_then(|raw| read::<Value>(raw).ok()).unwrap_or_default();
@@ -292,6 +305,7 @@ pub(super) fn tool_call(update: &RawValue) -> Option<ToolCall> {
         "kind": value(view.kind),
         "title": value(view.title),
         "rawInput": value(view.raw_input),
+        "locations": value(view.locations),
     })))
 }
 

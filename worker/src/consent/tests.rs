@@ -5,11 +5,17 @@ use skep_common::session::Cause;
 use super::*;
 
 fn ask(tool_kind: &str, command: &str) -> Ask {
-    Ask { tool_kind: tool_kind.to_owned(), title: String::from("a title"), command: Some(command.to_owned()) }
+    Ask {
+        tool_kind: tool_kind.to_owned(),
+        title: String::from("a title"),
+        command: Some(command.to_owned()),
+        cut: false,
+        paths: Some(Vec::new()),
+    }
 }
 
 fn policy(mode: PermissionMode, rules: &PermissionSettings) -> Policy<'_> {
-    Policy { mode, rules, agent: "shell", built_in_shell: true }
+    Policy { mode, own_rules: &[], rules, cwd: "/work", agent: "shell", built_in_shell: true }
 }
 
 fn rules(text: &str) -> PermissionSettings {

@@ -12,6 +12,7 @@ use skep_common::event::{Event, Record, SessionOpened, StateChanged};
 use skep_common::ids::RequestId;
 use skep_common::protocol::{Action, Reply};
 use skep_common::session::{Cause, Head, SessionFile, SessionSnapshot, SessionSpec, SessionState};
+use skep_config::permissions::Rule;
 use skep_journal::{
     Durability, JournalError, Journals, Lease, LeaseError, Opened, Opener, Projection, Writer, first_seq,
     interruption, usage,
@@ -177,12 +178,14 @@ impl Opening {
             SessionState::Interrupted | SessionState::Failed => (projection.state, projection.why.clone()),
             _ => (SessionState::Idle, None),
         };
+        let spec = projection.spec.clone().unwrap_or(self.spec);
         Session {
-            dir: self.shared.session_dir(self.spec.id),
-            bell: Some(bell(&self.shared, self.spec.id, &writer)),
+            dir: self.shared.session_dir(spec.id),
+            bell: Some(bell(&self.shared, spec.id, &writer)),
             writer: Some(writer),
             turns,
             requests: Requests::default(),
+            own_rules: own_rules(&spec),
             asked: std::collections::HashMap::new(),
             slot: Slot::Empty,
             agent_session: projection.agent_session.clone(),
@@ -209,13 +212,19 @@ impl Opening {
             unsaved: false,
             over: false,
             shared: self.shared,
-            spec: projection.spec.clone().unwrap_or(self.spec),
+            spec,
             history: Box::new(projection),
             inbox: self.inbox,
             halt: self.halt,
             published: self.published,
         }
     }
+}
+
+/// The session's own rules. One that cannot be read any more denies: it stood before others for a reason.
+fn own_rules(spec: &SessionSpec) -> Vec<Rule> {
+    let rules = spec.options.rules.iter().flatten();
+    rules.map(|rule| Rule::of_session(rule).unwrap_or_else(|_| Rule::denies_all())).collect()
 }
 
 /// What ends whatever a former writer left open, and the state in which the session is open again.

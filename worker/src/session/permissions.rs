@@ -1,5 +1,8 @@
 //! Permission requests: decided by rule, mode or the person's own command, or announced and answered by a person.
 
+use std::path::Path;
+use std::time::Duration;
+
 use jiff::Timestamp;
 use skep_common::code::{ApiError, Code};
 use skep_common::event::{Event, PermissionRequested, PermissionResolved};
@@ -7,6 +10,8 @@ use skep_common::ids::{AnswerId, PermissionId};
 use skep_common::protocol::{Decision, Reply};
 use skep_common::session::{Cause, DecidedBy, PendingPermission, Resolution, SessionState};
 use tokio::time::Instant;
+
+use skep_config::permissions::AskedPath;
 
 use super::journal::{Broken, note};
 use super::{Fault, Session};
@@ -22,14 +27,20 @@ const WAITING: usize = 64;
 impl Session {
     /// The agent asks for permission.
     pub(super) async fn asked(&mut self, id: Id, request: PermissionAsk) -> Result<(), Broken> {
-        let ask = self.updates.learn(request.call).ask();
+        let call = self.updates.learn(request.call);
+        let mut ask = call.ask();
+        if !self.own_rules.is_empty() || !self.shared.settings.permissions.rules.is_empty() {
+            ask.paths = self.resolve_paths(call.paths).await;
+        }
         let Some(prompt) = self.turns.running().filter(|_| self.takes_questions()) else {
             self.tell(ToAgent::Permission { id, option: None });
             return Ok(());
         };
         let policy = Policy {
             mode: self.spec.permission_mode,
+            own_rules: &self.own_rules,
             rules: &self.shared.settings.permissions,
+            cwd: &self.spec.cwd,
             agent: &self.spec.agent,
             built_in_shell: is_built_in_shell(&self.shared.settings, &self.spec.agent),
         };
@@ -72,6 +83,16 @@ impl Session {
         }
     }
 
+    /// The files that a tool call names, as they are named and as they are on the disk.
+    async fn resolve_paths(&self, named: Option<Vec<String>>) -> Option<Vec<AskedPath>> {
+        let (named, cwd) = (named?, self.spec.cwd.clone());
+        let resolve = move || {
+            let named = named.iter().filter(|path| !path.is_empty());
+            named.map(|path| AskedPath::resolve(Path::new(&cwd), path)).collect()
+        };
+        tokio::task::spawn_blocking(resolve).await.ok().flatten()
+    }
+
     /// Whether a question of the agent's can still be put to anybody.
     fn takes_questions(&self) -> bool {
         !self.turns.cancelling() && self.ending.is_none() && self.requests.waiting().len() < WAITING
@@ -98,7 +119,8 @@ impl Session {
         let mut events = vec![event];
         events.extend(self.enter(SessionState::NeedsYou, why));
         self.commit(events).await?;
-        if let Some(patience) = self.shared.settings.session.permission_timeout
+        let own = self.spec.options.permission_timeout_seconds.map(Duration::from_secs);
+        if let Some(patience) = own.or(self.shared.settings.session.permission_timeout)
             && let Some(at) = Instant::now().checked_add(patience)
         {
             self.deadlines.permissions.push_back((at, pending.id));
