@@ -1,5 +1,5 @@
-//! The agents of other people that the tests drive: npm packages at the versions of `tests/agents/`, installed once
-//! for each lock file into a cache outside the tree.
+//! The agents of other people that the tests drive: npm packages at the versions of `tests/agents/`, and the protocol's
+//! Python SDK, installed once for each lock file into a cache outside the tree.
 
 use std::ffi::OsString;
 use std::hash::{DefaultHasher, Hasher as _};
@@ -14,6 +14,15 @@ pub fn pinned_dir() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("agents")
 }
 
+/// Where the agents and clients on the Python SDK lie, and the file that pins it.
+#[must_use]
+pub fn python_dir() -> PathBuf {
+    pinned_dir().join("python")
+}
+
+/// The file in [`python_dir`] that pins the Python SDK.
+pub const PYTHON_PINNED: &str = "requirements.txt";
+
 /// Where the pinned agents belong: `skep-tests/agents-HASH` in the user's cache directory. The directory appears
 /// whole or not at all.
 ///
@@ -22,10 +31,23 @@ pub fn pinned_dir() -> PathBuf {
 /// When the pins cannot be read, or there is no home.
 #[must_use]
 pub fn cache_dir() -> PathBuf {
+    cache("agents", &PINNED.map(|name| pinned_dir().join(name)))
+}
+
+/// The same for the Python SDK: an environment in `skep-tests/python-HASH`.
+///
+/// # Panics
+///
+/// When the pins cannot be read, or there is no home.
+#[must_use]
+pub fn python_cache_dir() -> PathBuf {
+    cache("python", &[python_dir().join(PYTHON_PINNED)])
+}
+
+fn cache(name: &str, pins: &[PathBuf]) -> PathBuf {
     let mut hasher = DefaultHasher::new();
-    for name in PINNED {
-        let path = pinned_dir().join(name);
-        match std::fs::read(&path) {
+    for path in pins {
+        match std::fs::read(path) {
             Ok(bytes) => hasher.write(&bytes),
             Err(error) => panic!("{}: {error}", path.display()),
         }
@@ -33,7 +55,7 @@ pub fn cache_dir() -> PathBuf {
     let set = |name: &str| std::env::var_os(name).filter(|value: &OsString| !value.is_empty());
     let cache = set("XDG_CACHE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
     let cache = cache.unwrap_or_else(|| Path::new(&set("HOME").expect("HOME is set")).join(".cache"));
-    cache.join("skep-tests").join(format!("agents-{:016x}", hasher.finish()))
+    cache.join("skep-tests").join(format!("{name}-{:016x}", hasher.finish()))
 }
 
 /// The programs of the installed agents, and of the Node.js that runs them.
@@ -43,11 +65,24 @@ pub fn cache_dir() -> PathBuf {
 /// When they are not installed, naming the command that installs them.
 #[must_use]
 pub fn programs() -> PathBuf {
-    let dir = cache_dir().join("node_modules/.bin");
+    installed(cache_dir().join("node_modules/.bin"))
+}
+
+/// The Python that has the SDK.
+///
+/// # Panics
+///
+/// When it is not installed, naming the command that installs it.
+#[must_use]
+pub fn python() -> PathBuf {
+    installed(python_cache_dir().join("bin/python"))
+}
+
+fn installed(path: PathBuf) -> PathBuf {
     assert!(
-        dir.is_dir(),
+        path.exists(),
         "{} is missing: `cargo xtask check` installs the agents, or `cargo xtask agents` alone",
-        dir.display(),
+        path.display(),
     );
-    dir
+    path
 }

@@ -1,15 +1,15 @@
-//! The agents that others wrote, for the tests: npm packages at pinned versions, each checked against the lock file's
-//! hash, installed into the user's cache once for each lock file. What is in place is whole; what an interrupted
-//! installation left is in nobody's way. Where npm's registry cannot be reached, the tests have failed.
+//! The agents that others wrote, for the tests: npm packages and a Python SDK at pinned versions, each checked against
+//! the lock file's hash, installed into the user's cache once for each lock file. What is in place is whole; what an
+//! interrupted installation left is in nobody's way. Where a registry cannot be reached, the tests have failed.
 
 use std::fs;
 use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
-use skep_tests::agents::{PINNED, cache_dir, pinned_dir};
+use skep_tests::agents::{PINNED, PYTHON_PINNED, cache_dir, pinned_dir, python_cache_dir, python_dir};
 
-use crate::run::{cargo, run, say, tool};
+use crate::run::{cargo, output, run, say, tool};
 use crate::tools;
 
 /// Installs the agents if they are not there, and runs their tests alone.
@@ -20,22 +20,52 @@ pub(crate) fn test() -> Result<()> {
     run(tool(nextest).args(["nextest", "run", "--package", "skep-tests", "--test", "agents"]))
 }
 
-/// Installs the agents if they are not there.
+/// Installs the agents and the Python SDK if they are not there.
 pub(crate) fn install() -> Result<()> {
-    let dir = cache_dir();
-    if dir.is_dir() {
-        return Ok(());
+    let npm = cache_dir();
+    if !npm.is_dir() {
+        say(&format!("installing the tests' agents into {} (once, a minute or more, 1.7 GB)", npm.display()));
+        place(&npm, fill)?;
     }
-    say(&format!("installing the tests' agents into {} (once, a minute or more, 1.7 GB)", dir.display()));
+    let python = python_cache_dir();
+    if !knows_the_sdk(&python) {
+        // The Python that it was made for may be gone.
+        if python.is_dir() {
+            fs::remove_dir_all(&python).with_context(|| format!("failed to remove {}", python.display()))?;
+        }
+        say(&format!("installing the Python SDK into {} (once, some seconds, 40 MB)", python.display()));
+        place(&python, fill_python)?;
+        ensure!(knows_the_sdk(&python), "{} cannot import the SDK", python.display());
+    }
+    Ok(())
+}
+
+/// Makes a directory of the cache in one step, as far as anybody else can see.
+fn place(dir: &Path, fill: impl Fn(&Path) -> Result<()>) -> Result<()> {
     let cache = dir.parent().context("the cache is a directory in another")?;
     fs::create_dir_all(cache).with_context(|| format!("failed to make {}", cache.display()))?;
     let begun = tempfile::Builder::new().prefix("installing-").tempdir_in(cache)?;
     fill(begun.path())?;
-    match fs::rename(begun.path(), &dir) {
+    match fs::rename(begun.path(), dir) {
         // Somebody else was faster; theirs is the same.
         Err(_) if dir.is_dir() => Ok(()),
         renamed => renamed.with_context(|| format!("failed to put the agents into {}", dir.display())),
     }
+}
+
+fn knows_the_sdk(python: &Path) -> bool {
+    output(tool(python.join("bin/python")).args(["-c", "import acp"])).is_ok()
+}
+
+fn fill_python(dir: &Path) -> Result<()> {
+    let missing = "failed to make an environment: Python 3.10 or newer with `venv` and `pip` is needed (on Debian the \
+                   packages python3-venv and python3-pip)";
+    run(tool("python3").args(["-m", "venv"]).arg(dir)).context(missing)?;
+    let mut pip = tool(dir.join("bin/python"));
+    pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input"]);
+    pip.args(["--require-hashes", "--only-binary=:all:", "--requirement"]);
+    run(pip.arg(python_dir().join(PYTHON_PINNED)))
+        .context("failed to install the Python SDK (the registry of Python's packages is needed)")
 }
 
 fn fill(dir: &Path) -> Result<()> {

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::Value;
 use skep_tests::agents;
-use skep_tests::env::TestEnv;
+use skep_tests::env::{TestEnv, built};
 use skep_tests::wait::SOON;
 
 /// A home with the agent `peer`.
@@ -35,4 +35,34 @@ fn the_javascript_sdks_example_agent_asks_is_denied_and_cancelled() {
     running.wait_stdout("Let me start by reading");
     let _cancelled = env.skep(["cancel", "s"]).run().ok();
     let _ended = running.finish().exits(130);
+}
+
+/// The agents that are written for this test, each on another SDK, behave alike.
+#[track_caller]
+fn answers_asks_and_is_cancelled(env: &TestEnv) {
+    let _answered =
+        env.skep(["run", "--agent", "peer", "--name", "s", "hello"]).run().ok().says("hello, prompt 1");
+    assert_eq!(prompt(env, "ask to sing"), 6, "it asks");
+    let _allowed = env.skep(["allow"]).run().ok();
+    let _done = env.skep(["wait", "s"]).run().ok();
+    assert_eq!(prompt(env, "ask to dance"), 6, "it asks");
+    let _denied = env.skep(["deny"]).run().ok();
+    let _done = env.skep(["wait", "s"]).run();
+    let _told = env.skep(["logs", "s"]).run().ok().says("allowed to sing").says("denied to dance");
+
+    let running = env.skep(["run", "--name", "s", "wait"]).start();
+    running.wait_stdout("waiting");
+    let _cancelled = env.skep(["cancel", "s"]).run().ok();
+    let _ended = running.finish().exits(130);
+    let _on = env.skep(["run", "--name", "s", "hello"]).run().ok().says("hello, prompt 5");
+}
+
+#[test]
+fn an_agent_on_the_rust_sdk_answers_asks_and_is_cancelled() {
+    answers_asks_and_is_cancelled(&env_with(&[&built("sdk-agent")]));
+}
+
+#[test]
+fn an_agent_on_the_python_sdk_answers_asks_and_is_cancelled() {
+    answers_asks_and_is_cancelled(&env_with(&[&agents::python(), &agents::python_dir().join("agent.py")]));
 }

@@ -1,7 +1,9 @@
-//! Programs that others wrote: curl as a client of the API, acpx as a client of the built-in agent.
+//! Programs that others wrote: curl as a client of the API; acpx and clients on the protocol's SDKs as clients of the
+//! built-in agent.
 
 use skep_tests::agents;
-use skep_tests::env::TestEnv;
+use skep_tests::cmd::Output;
+use skep_tests::env::{TestEnv, built};
 use skep_tests::wait::SOON;
 
 #[test]
@@ -58,4 +60,37 @@ fn acpx_runs_the_built_in_agent() {
     assert!(env.work().join("made-by-acpx").exists());
     let _denied = exec("--deny-all", "touch denied");
     assert!(!env.work().join("denied").exists(), "a refused command does not run");
+}
+
+/// A client that allows one command, and denies another, of the agent that it drives.
+#[track_caller]
+fn drives_the_built_in_agent(client: impl Fn(&TestEnv, &str, &str) -> Output) {
+    let env = TestEnv::new();
+    let told = client(&env, "allow", "echo hello $((40 + 2)) > made; cat made").ok().to_string();
+    assert!(told.contains("hello 42") && told.to_lowercase().contains("stopped: end"), "{told}");
+    assert!(env.work().join("made").exists());
+    let denied = client(&env, "deny", "touch denied").ok().to_string();
+    assert!(denied.contains("stopped: "), "{denied}");
+    assert!(!env.work().join("denied").exists(), "a refused command does not run");
+}
+
+#[test]
+fn a_client_on_the_rust_sdk_drives_the_built_in_agent() {
+    drives_the_built_in_agent(|env, answer, prompt| {
+        // Each is the other's standard input and output.
+        let ends = r#"mkfifo said && "$1" "$2" "$3" < said | "$4" agent shell > said"#;
+        let client = built("sdk-client");
+        let run = env.program("bash".as_ref()).args(["-o", "pipefail", "-c", ends, "bash"]);
+        let run = run.arg(client).args([answer, prompt]).arg(env.bin()).run();
+        std::fs::remove_file(env.work().join("said")).expect("the pipe was made");
+        run
+    });
+}
+
+#[test]
+fn a_client_on_the_python_sdk_drives_the_built_in_agent() {
+    drives_the_built_in_agent(|env, answer, prompt| {
+        let client = env.program(&agents::python()).arg(agents::python_dir().join("client.py"));
+        client.args([answer, prompt]).arg(env.bin()).args(["agent", "shell"]).limit(SOON * 2).run()
+    });
 }
