@@ -140,8 +140,10 @@ impl Cmd {
         Running { line, pid, stdout, stderr, stdin, exit, status: None, limit: self.limit }
     }
 
+    /// As the standard library has it, for whoever holds the pipes themselves.
     #[expect(clippy::disallowed_methods, reason = "the tests run the product from outside, as a shell would")]
-    pub(crate) fn command(&self) -> Command {
+    #[must_use]
+    pub fn command(&self) -> Command {
         let mut command = Command::new(&self.program);
         command.args(&self.args).env_clear().envs(self.env.iter().cloned()).current_dir(&self.cwd);
         command

@@ -19,3 +19,7 @@ pub mod terminal;
 pub mod model;
 
 pub mod agents;
+
+pub mod recipes;
+
+pub mod world;

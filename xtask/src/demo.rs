@@ -1,5 +1,7 @@
 //! `cargo xtask demo`: shows a promise to a person, with the real binary in a temporary home.
 
+mod agents;
+
 use anyhow::{Context as _, Result};
 use clap::Subcommand;
 use nix::sys::signal::Signal;
@@ -10,10 +12,15 @@ use skep_tests::wait::wait_until;
 use crate::run::{cargo, run, say};
 
 /// What can be shown.
-#[derive(Debug, Clone, Copy, Subcommand)]
+#[derive(Debug, Clone, Subcommand)]
 pub(crate) enum Demo {
     /// A session in the background survives the death of its worker and of the daemon, with every event.
     Spine,
+    /// Agents that others wrote ask, are denied, killed in mid-turn, and resumed with their memory: a table.
+    Agents {
+        /// Only the agents whose name contains this.
+        only: Option<String>,
+    },
 }
 
 impl Demo {
@@ -22,6 +29,7 @@ impl Demo {
         run(cargo().args(["build", "--package", "skep", "--package", "skep-tests", "--bins"]))?;
         match self {
             Self::Spine => spine(),
+            Self::Agents { only } => agents::show(only.as_deref()),
         }
     }
 }

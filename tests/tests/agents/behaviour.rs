@@ -5,9 +5,8 @@ use std::fs;
 use nix::sys::signal::Signal;
 use skep_tests::cmd::Output;
 use skep_tests::procs;
-
-use crate::recipes::{CLAUDE, CLAUDE_CLI, CODEX, GEMINI, KEY, OPENCODE, QWEN, Recipe};
-use crate::world::World;
+use skep_tests::recipes::{CLAUDE, CLAUDE_CLI, CODEX, GEMINI, KEY, OPENCODE, QWEN, Recipe};
+use skep_tests::world::World;
 
 /// A module of tests for each agent.
 macro_rules! agents {

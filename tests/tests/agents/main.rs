@@ -2,10 +2,4 @@
 //! files, in a network that has nothing but a scripted model. Each must do the same through skep.
 
 #[cfg(test)]
-mod recipes;
-
-#[cfg(test)]
-mod world;
-
-#[cfg(test)]
 mod behaviour;

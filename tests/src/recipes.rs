@@ -6,28 +6,29 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 /// The key of every agent's model: the agent gets it, and nobody else sees it.
-pub(crate) const KEY: &str = "sk-ant-secret-5f1c";
+pub const KEY: &str = "sk-ant-secret-5f1c";
 
 /// One agent.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Recipe {
+pub struct Recipe {
     /// Its name in the configuration.
-    pub(crate) name: &'static str,
+    pub name: &'static str,
     /// Its program and arguments.
-    pub(crate) command: &'static [&'static str],
+    pub command: &'static [&'static str],
     /// Variables that it needs; `URL` stands for the model's address.
-    pub(crate) env: &'static [(&'static str, &'static str)],
+    pub env: &'static [(&'static str, &'static str)],
     /// Writes its configuration files into the home directory, for the model at that address.
-    pub(crate) configure: fn(&Path, &str),
+    pub configure: fn(&Path, &str),
     /// The model's directive for a tool call that this agent asks permission for.
-    pub(crate) run: &'static str,
+    pub run: &'static str,
     /// It loses a session that is loaded in the minute of the clock in which it was made.
-    pub(crate) loses_young_sessions: bool,
+    pub loses_young_sessions: bool,
     /// It takes an answer that broke off for a whole one.
-    pub(crate) takes_half_for_whole: bool,
+    pub takes_half_for_whole: bool,
 }
 
-pub(crate) const QWEN: Recipe = Recipe {
+/// Qwen Code.
+pub const QWEN: Recipe = Recipe {
     name: "qwen",
     command: &["qwen", "--acp"],
     env: &[("OPENAI_API_KEY", KEY), ("OPENAI_BASE_URL", "URL/v1"), ("OPENAI_MODEL", "stub-model")],
@@ -47,7 +48,8 @@ pub(crate) const QWEN: Recipe = Recipe {
     takes_half_for_whole: false,
 };
 
-pub(crate) const GEMINI: Recipe = Recipe {
+/// Gemini CLI.
+pub const GEMINI: Recipe = Recipe {
     name: "gemini",
     command: &["gemini", "--acp"],
     env: &[
@@ -70,7 +72,8 @@ pub(crate) const GEMINI: Recipe = Recipe {
     takes_half_for_whole: true,
 };
 
-pub(crate) const OPENCODE: Recipe = Recipe {
+/// opencode.
+pub const OPENCODE: Recipe = Recipe {
     name: "opencode",
     command: &["opencode", "acp"],
     env: &[
@@ -101,7 +104,8 @@ pub(crate) const OPENCODE: Recipe = Recipe {
     takes_half_for_whole: false,
 };
 
-pub(crate) const CLAUDE: Recipe = Recipe {
+/// Claude Code through its ACP adapter.
+pub const CLAUDE: Recipe = Recipe {
     name: "claude",
     command: &["claude-agent-acp"],
     env: &[
@@ -120,8 +124,8 @@ pub(crate) const CLAUDE: Recipe = Recipe {
     takes_half_for_whole: false,
 };
 
-/// Without the adapter: the program that the adapter's package brings along.
-pub(crate) const CLAUDE_CLI: Recipe = Recipe {
+/// Claude Code without the adapter: the program that the adapter's package brings along.
+pub const CLAUDE_CLI: Recipe = Recipe {
     name: "claude-cli",
     command: &[
         "../@anthropic-ai/claude-agent-sdk-linux-x64/claude",
@@ -138,7 +142,8 @@ pub(crate) const CLAUDE_CLI: Recipe = Recipe {
     ..CLAUDE
 };
 
-pub(crate) const CODEX: Recipe = Recipe {
+/// Codex through its ACP adapter.
+pub const CODEX: Recipe = Recipe {
     name: "codex",
     command: &["codex-acp"],
     env: &[
@@ -166,20 +171,47 @@ pub(crate) const CODEX: Recipe = Recipe {
     takes_half_for_whole: false,
 };
 
+/// All of them.
+pub const ALL: [Recipe; 6] = [QWEN, GEMINI, OPENCODE, CLAUDE, CLAUDE_CLI, CODEX];
+
 impl Recipe {
-    /// Its table in the configuration.
-    pub(crate) fn table(&self, programs: &Path, url: &str) -> String {
-        let program = Value::from(programs.join(self.command[0]).to_str().expect("a path in UTF-8"));
-        let words = self.command[1..].iter().map(|word| Value::from(*word));
-        let command = std::iter::once(program).chain(words).collect::<Vec<_>>();
-        let path = format!("{}:/usr/local/bin:/usr/bin:/bin", programs.display());
-        let variables = self.env.iter().map(|(name, value)| (*name, value.replace("URL", url)));
+    /// Its table in the configuration, with its command run by `wrapper`; more keys may follow.
+    ///
+    /// # Panics
+    ///
+    /// When a path is not UTF-8.
+    #[must_use]
+    pub fn table(&self, programs: &Path, url: &str, wrapper: &[&Path]) -> String {
+        let wrapper = wrapper.iter().map(|path| path.to_str().expect("a path in UTF-8").to_owned());
+        let command: Vec<String> = wrapper.chain(self.words(programs)).collect();
+        let variables = self.variables(programs, url);
         let variables: Vec<String> = variables
-            .chain([("PATH", path), ("NO_UPDATE_NOTIFIER", "1".to_owned()), ("DO_NOT_TRACK", "1".to_owned())])
-            .map(|(name, value)| format!("{name} = {}", Value::from(value)))
+            .iter()
+            .map(|(name, value)| format!("{name} = {}", Value::from(value.as_str())))
             .collect();
         let env = variables.join(", ");
         format!("[agents.{}]\ncommand = {}\nenv = {{ {env} }}\n", self.name, Value::from(command))
+    }
+
+    /// Its program and arguments.
+    ///
+    /// # Panics
+    ///
+    /// When a path is not UTF-8.
+    #[must_use]
+    pub fn words(&self, programs: &Path) -> Vec<String> {
+        let program = programs.join(self.command[0]).to_str().expect("a path in UTF-8").to_owned();
+        std::iter::once(program).chain(self.command[1..].iter().map(|word| (*word).to_owned())).collect()
+    }
+
+    /// All that is set in its environment for the model at `url`.
+    #[must_use]
+    pub fn variables(&self, programs: &Path, url: &str) -> Vec<(&'static str, String)> {
+        let path = format!("{}:/usr/local/bin:/usr/bin:/bin", programs.display());
+        let own = self.env.iter().map(|(name, value)| (*name, value.replace("URL", url)));
+        let common =
+            [("PATH", path), ("NO_UPDATE_NOTIFIER", "1".to_owned()), ("DO_NOT_TRACK", "1".to_owned())];
+        own.chain(common).collect()
     }
 }
 
