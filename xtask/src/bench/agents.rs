@@ -1,16 +1,16 @@
 //! What skep adds between a person and an agent: to the first token, to a wake, to the answer of a question, in memory.
 //! The floor is the same agent driven directly over its pipes in the same run.
 
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, ensure};
-use serde_json::{Value, json};
+use anyhow::{Context as _, Result};
+use serde_json::json;
 use skep_tests::api::{Api, EventStream};
+use skep_tests::cmd::Cmd;
 use skep_tests::env::{TestEnv, built, number, toml_string};
 use skep_tests::procs;
 
+use super::direct::Direct;
 use super::table::{Table, Unit, median, millis, since, wall_nanos};
 
 const TRIES: usize = 60;
@@ -23,8 +23,8 @@ const MANY: u32 = 40;
 const READY: Duration = Duration::from_millis(100);
 
 pub(super) fn measure(table: &mut Table) -> Result<()> {
-    let mut direct = Direct::start()?;
-    let session = direct.open()?;
+    let mut direct = Direct::start(&bare())?;
+    let session = direct.open("/".as_ref())?;
     let mut prompts = Vec::new();
     for _ in 0..TRIES {
         prompts.push(direct.first_token(&session, "say hi")?);
@@ -38,6 +38,11 @@ pub(super) fn measure(table: &mut Table) -> Result<()> {
     wake(table, &env, &api)?;
     answer(table, &env, &api)?;
     memory(table)
+}
+
+/// The scripted agent without skep.
+fn bare() -> Cmd {
+    Cmd::new(built("fake-agent"), "/")
 }
 
 fn env() -> TestEnv {
@@ -95,9 +100,8 @@ fn wake(table: &mut Table, env: &TestEnv, api: &Api) -> Result<()> {
     let mut loads = Vec::new();
     for _ in 0..TRIES {
         let begun = Instant::now();
-        let mut direct = Direct::start()?;
-        let _loaded =
-            direct.call("session/load", &json!({"sessionId": "s", "cwd": "/", "mcpServers": []}))?;
+        let mut direct = Direct::start(&bare())?;
+        direct.load("s", "/".as_ref())?;
         let started = millis(begun.elapsed());
         loads.push(started + direct.first_token("s", "say hi")?);
     }
@@ -173,18 +177,18 @@ fn memory(table: &mut Table) -> Result<()> {
     Ok(())
 }
 
-fn open(env: &TestEnv, api: &Api, name: &str, agent: &str) {
+pub(super) fn open(env: &TestEnv, api: &Api, name: &str, agent: &str) {
     let body = json!({"name": name, "agent": agent, "cwd": env.work().to_string_lossy()});
     let _created = api.post("/sessions", &body).is(201);
 }
 
-fn prompt(api: &Api, name: &str, text: &str) {
+pub(super) fn prompt(api: &Api, name: &str, text: &str) {
     let body = json!({"content": [{"type": "text", "text": text}]});
     let _accepted = api.post(&format!("/sessions/{name}/prompts"), &body).is(202);
 }
 
 /// What happens in a session from now on.
-fn follow(api: &Api, name: &str) -> EventStream {
+pub(super) fn follow(api: &Api, name: &str) -> EventStream {
     let session = api.get(&format!("/sessions/{name}")).is(200).json();
     api.stream(&format!("/sessions/{name}/events?after={}", session["head"]["seq"]), None)
 }
@@ -201,80 +205,5 @@ fn first_token(api: &Api, name: &str, text: &str) -> Result<f64> {
             let _ended = stream.next_of("turn_ended");
             return Ok(took);
         }
-    }
-}
-
-/// The agent without skep.
-struct Direct {
-    child: Child,
-    stdin: ChildStdin,
-    stdout: BufReader<ChildStdout>,
-    calls: u64,
-}
-
-impl Direct {
-    #[expect(clippy::disallowed_methods, reason = "the floor is an agent without skep")]
-    fn start() -> Result<Self> {
-        let mut child =
-            Command::new(built("fake-agent")).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
-        let stdin = child.stdin.take().context("a pipe")?;
-        let stdout = BufReader::new(child.stdout.take().context("a pipe")?);
-        let mut direct = Self { child, stdin, stdout, calls: 0 };
-        let _abilities =
-            direct.call("initialize", &json!({"protocolVersion": 1, "clientCapabilities": {}}))?;
-        Ok(direct)
-    }
-
-    fn open(&mut self) -> Result<String> {
-        let opened = self.call("session/new", &json!({"cwd": "/", "mcpServers": []}))?;
-        Ok(opened["sessionId"].as_str().context("a session id")?.to_owned())
-    }
-
-    fn call(&mut self, method: &str, params: &Value) -> Result<Value> {
-        let id = self.send(method, params)?;
-        loop {
-            let message = self.read()?;
-            if message["id"] == id {
-                ensure!(message["error"].is_null(), "{method}: {message}");
-                return Ok(message["result"].clone());
-            }
-        }
-    }
-
-    fn first_token(&mut self, session: &str, text: &str) -> Result<f64> {
-        let begun = Instant::now();
-        let content = json!([{"type": "text", "text": text}]);
-        let id = self.send("session/prompt", &json!({"sessionId": session, "prompt": content}))?;
-        let mut took = None;
-        loop {
-            let message = self.read()?;
-            if message["method"] == "session/update" {
-                took.get_or_insert_with(|| millis(begun.elapsed()));
-            }
-            if message["id"] == id {
-                return took.context("an update");
-            }
-        }
-    }
-
-    fn send(&mut self, method: &str, params: &Value) -> Result<u64> {
-        self.calls += 1;
-        let line = json!({"jsonrpc": "2.0", "id": self.calls, "method": method, "params": params});
-        self.stdin.write_all(format!("{line}\n").as_bytes())?;
-        Ok(self.calls)
-    }
-
-    fn read(&mut self) -> Result<Value> {
-        let mut line = String::new();
-        ensure!(self.stdout.read_line(&mut line)? > 0, "the agent ended");
-        Ok(serde_json::from_str(&line)?)
-    }
-}
-
-impl Drop for Direct {
-    fn drop(&mut self) {
-        // It is only a floor; what cannot be killed has ended.
-        drop(self.child.kill());
-        drop(self.child.wait());
     }
 }

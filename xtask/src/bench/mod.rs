@@ -4,8 +4,10 @@
 
 mod agents;
 mod capture;
+mod direct;
 mod memory;
 mod prompts;
+mod real;
 mod streams;
 mod table;
 mod workers;
@@ -22,7 +24,7 @@ type Measure = fn(&mut Table) -> Result<()>;
 /// What to measure.
 #[derive(Debug, Args)]
 pub(crate) struct Bench {
-    /// Only the groups whose name contains this: memory, ps, prompts, streams, workers, capture, agents.
+    /// Only the groups whose name contains this: memory, ps, prompts, streams, workers, capture, agents, npm.
     only: Option<String>,
     /// Measure in this process, which was built with optimisations.
     #[arg(long, hide = true)]
@@ -38,7 +40,7 @@ impl Bench {
             again.args(["run", "--quiet", "--release", "--package", "xtask", "--", "bench", "--here"]);
             return run(again.args(self.only));
         }
-        let groups: [(&str, Measure); 7] = [
+        let groups: [(&str, Measure); 8] = [
             ("memory", memory::measure),
             ("ps", prompts::list),
             ("prompts", prompts::accept),
@@ -46,6 +48,7 @@ impl Bench {
             ("workers", workers::measure),
             ("capture", capture::measure),
             ("agents", agents::measure),
+            ("npm", real::measure),
         ];
         let mut table = Table::default();
         let mut failed = Vec::new();
