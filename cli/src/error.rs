@@ -117,6 +117,8 @@ fn exit_for(code: Code) -> Exit {
         | Code::SessionExists
         | Code::SessionConflict
         | Code::DirectoryNotAllowed
+        | Code::HeadTooLarge
+        | Code::PasswordRequired
         | Code::ConfigInvalid
         | Code::NotSupported => Exit::Usage,
         Code::SessionNotFound
@@ -125,18 +127,23 @@ fn exit_for(code: Code) -> Exit {
         | Code::AgentNotFound
         | Code::PermissionNotFound
         | Code::PromptNotFound
+        | Code::TokenNotFound
         | Code::WorkerNotFound => Exit::NotFound,
         Code::SessionBusy
         | Code::SessionLeased
         | Code::QueueFull
         | Code::PoolFull
+        | Code::TooManyRequests
+        | Code::Overloaded
         | Code::TooManySessions => Exit::Busy,
         Code::ShuttingDown => Exit::Unreachable,
-        Code::TimedOut => Exit::TimedOut,
+        Code::TimedOut | Code::RequestTimeout => Exit::TimedOut,
         Code::RouteNotFound
         | Code::MethodNotAllowed
         | Code::Unauthorized
         | Code::Forbidden
+        | Code::HostNotAllowed
+        | Code::OriginNotAllowed
         | Code::InsideSession
         | Code::SessionReadOnly
         | Code::LimitReached

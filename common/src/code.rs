@@ -21,6 +21,22 @@ pub enum Code {
     Unauthorized,
     /// The peer may not do this.
     Forbidden,
+    /// The request names a host under which nothing is served here, or not exactly one (DNS rebinding).
+    HostNotAllowed,
+    /// The request comes from a web page of somebody else.
+    OriginNotAllowed,
+    /// An address that is not loopback needs a password, and none is configured.
+    PasswordRequired,
+    /// No such token or signed-in browser.
+    TokenNotFound,
+    /// Too many failed logins, connections or streams of one client; `details.retry_after_seconds` where known.
+    TooManyRequests,
+    /// Too many requests are under way.
+    Overloaded,
+    /// The request did not come in time.
+    RequestTimeout,
+    /// The request's head is over the limit.
+    HeadTooLarge,
     /// The peer is inside a session's process tree and wants to approve or administer.
     InsideSession,
     /// No such session.

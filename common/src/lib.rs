@@ -10,6 +10,7 @@ pub mod environment;
 pub mod event;
 pub mod framing;
 pub mod ids;
+pub mod keys;
 pub mod protocol;
 pub mod sanitise;
 pub mod session;

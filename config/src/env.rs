@@ -17,6 +17,10 @@ pub const SKEP_AGENT: &str = "SKEP_AGENT";
 pub const SKEP_PERMISSION_MODE: &str = "SKEP_PERMISSION_MODE";
 /// The telemetry log's level; overrides `logs.level`. Read.
 pub const SKEP_LOG: &str = "SKEP_LOG";
+/// How clients over TCP show who they are; overrides `api.auth`. Read.
+pub const SKEP_AUTH: &str = "SKEP_AUTH";
+/// The file with the password; overrides `api.password_file`. Read.
+pub const SKEP_PASSWORD_FILE: &str = "SKEP_PASSWORD_FILE";
 
 /// The session that a process belongs to; also the mark by which its tree is found (C7, N4). Set.
 pub const SKEP_SESSION: &str = "SKEP_SESSION";

@@ -35,6 +35,10 @@ pub struct Overrides {
     pub permission_mode: Option<PermissionMode>,
     /// `--debug`; false says nothing.
     pub debug: bool,
+    /// `--port`
+    pub port: Option<u16>,
+    /// `--host`; none says nothing.
+    pub hosts: Vec<String>,
 }
 
 /// The settings cannot be used.
@@ -194,6 +198,8 @@ fn apply_environment(
         &mut settings.session.permission_mode,
     );
     variables.set(env::SKEP_LOG, "logs.level", &mut settings.logs.level);
+    variables.set(env::SKEP_AUTH, "api.auth", &mut settings.api.auth);
+    variables.set_some(env::SKEP_PASSWORD_FILE, "api.password_file", &mut settings.api.password_file);
     problems
 }
 
@@ -243,7 +249,7 @@ impl Variables<'_> {
 }
 
 fn apply_flags(settings: &mut Settings, overrides: &Overrides, sources: &mut Sources) {
-    let Overrides { socket, dir, capacity, permission_mode, debug } = overrides;
+    let Overrides { socket, dir, capacity, permission_mode, debug, .. } = overrides;
     if let Some(socket) = socket {
         settings.daemon.socket = Some(socket.clone());
         sources.push(("daemon.socket", "--socket"));
@@ -264,6 +270,19 @@ fn apply_flags(settings: &mut Settings, overrides: &Overrides, sources: &mut Sou
     }
     if *debug {
         settings.logs.debug = true;
+    }
+    apply_api_flags(settings, overrides, sources);
+}
+
+fn apply_api_flags(settings: &mut Settings, overrides: &Overrides, sources: &mut Sources) {
+    let api = &mut settings.api;
+    if let Some(port) = overrides.port {
+        api.port = Some(port);
+        sources.push(("api.port", "--port"));
+    }
+    if !overrides.hosts.is_empty() {
+        api.hosts.clone_from(&overrides.hosts);
+        sources.push(("api.hosts", "--host"));
     }
 }
 

@@ -121,6 +121,18 @@ impl Paths {
         self.state_dir.join("token")
     }
 
+    /// Scoped tokens and signed-in browsers, hashed (0600).
+    #[must_use]
+    pub fn tokens(&self) -> PathBuf {
+        self.state_dir.join("tokens.json")
+    }
+
+    /// The password's hash (0600), where no other file is configured.
+    #[must_use]
+    pub fn password(&self) -> PathBuf {
+        self.state_dir.join("password")
+    }
+
     /// The directory of all sessions.
     #[must_use]
     pub fn sessions(&self) -> PathBuf {

@@ -109,6 +109,8 @@ fn g18_layers_defaults_then_file_then_environment_then_flags() {
         capacity: Some(9),
         permission_mode: Some(PermissionMode::Bypass),
         debug: true,
+        port: Some(7),
+        hosts: vec![String::from("::1")],
     };
     let (paths, settings) = home.open(&environment, &flags).unwrap();
     assert_eq!(paths.socket(), Path::new("/flag.sock"));
@@ -116,6 +118,7 @@ fn g18_layers_defaults_then_file_then_environment_then_flags() {
     assert_eq!((settings.pool.remote_control.capacity, settings.pool.background.capacity), (9, 9));
     assert_eq!(settings.daemon.dir.as_deref(), Some(Path::new("/work dir")));
     assert!(settings.logs.debug);
+    assert_eq!(settings.api.tcp(), Some((vec![String::from("::1")], 7)));
 }
 
 #[test]

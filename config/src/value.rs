@@ -169,6 +169,25 @@ impl Setting for u32 {
     }
 }
 
+impl Setting for u16 {
+    fn expected() -> String {
+        String::from("a port from 0 to 65535")
+    }
+
+    fn read(value: &DeValue<'_>) -> Result<Self, Refusal> {
+        let number = value.as_integer().ok_or(Refusal::Type)?;
+        let parsed = i128::from_str_radix(number.as_str(), number.radix()).ok();
+        match parsed.map(Self::try_from) {
+            Some(Ok(number)) => Ok(number),
+            _ => Err(Refusal::Value(format!("it must lie between 0 and {}", Self::MAX))),
+        }
+    }
+
+    fn write(&self) -> toml::Value {
+        i64::from(*self).into()
+    }
+}
+
 impl Setting for String {
     fn expected() -> String {
         Self::from("a text")

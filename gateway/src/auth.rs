@@ -1,22 +1,25 @@
-//! Who may come in: the bearer token on every request (G4), compared in constant time (Q5). The peer's uid is checked
-//! where connections are accepted.
+//! Who makes a request: the owner's token or a scoped one (G4), compared in constant time (Q5), or a signed-in browser's
+//! cookie. The peer's uid is checked where connections are accepted.
 
 use std::fmt;
 
-use axum::extract::{Request, State};
-use axum::http::header::{AUTHORIZATION, USER_AGENT};
+use axum::http::header::{AUTHORIZATION, COOKIE, ORIGIN, USER_AGENT};
 use axum::http::request::Parts;
-use axum::middleware::Next;
-use axum::response::{IntoResponse as _, Response};
+use axum::http::{HeaderMap, Method};
+use jiff::Timestamp;
 use skep_common::code::Code;
-use skep_common::ids::Process;
+use skep_common::keys::KeyKind;
+use skep_config::api::Auth;
 use skep_supervisor::engine::Caller;
 use subtle::ConstantTimeEq as _;
 
+use crate::access::{Identity, Principal};
 use crate::error::Failure;
+use crate::origin::Client;
+use crate::peer::Peer;
 use crate::router::App;
 
-/// The token that every request must show.
+/// The owner's token.
 #[derive(Clone)]
 pub(crate) struct Token(String);
 
@@ -39,30 +42,48 @@ impl fmt::Debug for Token {
     }
 }
 
-/// Who is at the other end of the connection.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Peer {
-    /// Its user.
-    pub(crate) uid: u32,
-    /// Its process when it connected; none if that could not be examined.
-    pub(crate) process: Option<Process>,
+/// Who makes this request; none shows nothing. What is shown and wrong is refused.
+pub(crate) fn principal(app: &App, parts: &Parts) -> Result<Option<Principal>, Failure> {
+    let now = Timestamp::now();
+    let mut shown = parts.headers.get_all(AUTHORIZATION).iter();
+    if let Some(header) = shown.next() {
+        if shown.next().is_some() {
+            return Err(unauthorized("the request has more than one `authorization` header"));
+        }
+        let Some(token) = bearer(header.as_bytes()) else {
+            return Err(unauthorized("the `authorization` header is not `Bearer TOKEN`"));
+        };
+        let owner = app.token.matches(token).then(|| Principal::all(Identity::Owner));
+        let found = owner.or_else(|| app.keys.find(KeyKind::Token, token, now));
+        return found.map(Some).ok_or_else(|| unauthorized("the token is wrong"));
+    }
+    let Some(Peer::Tcp(peer)) = parts.extensions.get::<Peer>() else { return Ok(None) };
+    if app.doors.auth() == Auth::None && peer.local.ip().to_canonical().is_loopback() {
+        return Ok(Some(Principal::all(Identity::Anyone)));
+    }
+    let browser = cookie(&parts.headers, app.doors.cookie())
+        .and_then(|secret| app.keys.find(KeyKind::Browser, secret.as_bytes(), now));
+    match browser {
+        Some(browser) => from_own_page(parts).map(|()| Some(browser)),
+        None => Ok(None),
+    }
 }
 
-/// Lets a request through if it shows the token; `/health` and `/ready` need none.
-pub(crate) async fn require_token(State(app): State<App>, request: Request, next: Next) -> Response {
-    let path = request.uri().path();
-    let is_open = matches!(path, "/health" | "/ready" | "/api/v1/health");
-    let shown = request.headers().get(AUTHORIZATION).map(|value| value.as_bytes());
-    match shown {
-        _ if is_open => {}
-        None => return refuse("the request has no `authorization: Bearer` token"),
-        Some(shown) => match bearer(shown) {
-            Some(token) if app.token.matches(token) => {}
-            Some(_) => return refuse("the token is wrong"),
-            None => return refuse("the `authorization` header is not `Bearer TOKEN`"),
-        },
+/// A browser sends its cookie of its own accord: what changes something, or opens a WebSocket, must say that it comes
+/// from our own page.
+fn from_own_page(parts: &Parts) -> Result<(), Failure> {
+    let is_foreign = parts.extensions.get::<Client>().is_none_or(|client| client.cors.is_some());
+    let reads = matches!(parts.method, Method::GET | Method::HEAD)
+        && !parts.headers.contains_key(axum::http::header::UPGRADE);
+    let says_so = parts.headers.contains_key(ORIGIN)
+        || parts.headers.get("sec-fetch-site").is_some_and(|site| site == "same-origin");
+    if is_foreign || !(reads || says_so) {
+        return Err(Failure::new(
+            Code::OriginNotAllowed,
+            "a request with a cookie must come from a page of this server, and say so in `origin`",
+        ));
     }
-    next.run(request).await
+    Ok(())
 }
 
 fn bearer(header: &[u8]) -> Option<&[u8]> {
@@ -70,14 +91,21 @@ fn bearer(header: &[u8]) -> Option<&[u8]> {
     scheme.eq_ignore_ascii_case(b"bearer ").then(|| token.trim_ascii())
 }
 
-fn refuse(why: &str) -> Response {
-    let mut response = Failure::new(Code::Unauthorized, why).into_response();
-    let challenge = axum::http::HeaderValue::from_static("Bearer");
-    response.headers_mut().insert(axum::http::header::WWW_AUTHENTICATE, challenge);
-    response
+/// The value of the cookie `name`, if there is one.
+pub(crate) fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    let values = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(';')).find_map(|pair| {
+        let (key, value) = pair.trim().split_once('=')?;
+        (key == name).then_some(value)
+    })
 }
 
-/// Front end and user of a request, for the journal: `skep-cli uid=1000`.
+/// 401.
+pub(crate) fn unauthorized(why: &str) -> Failure {
+    Failure::new(Code::Unauthorized, why)
+}
+
+/// Front end and user of a request, for the journal: `skep-cli uid=1000`, `curl owner 127.0.0.1`.
 pub(crate) fn caller(parts: &Parts) -> Caller {
     let agent = parts.headers.get(USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or("api");
     let product: String = agent
@@ -86,8 +114,15 @@ pub(crate) fn caller(parts: &Parts) -> Caller {
         .take(40)
         .collect();
     let front = if product.is_empty() { "api" } else { &product };
+    let who = parts.extensions.get::<Principal>().map_or("nobody", Principal::name);
     let via = match parts.extensions.get::<Peer>() {
-        Some(peer) => format!("{front} uid={}", peer.uid),
+        Some(Peer::Unix(peer)) if who == "owner" => format!("{front} uid={}", peer.uid),
+        Some(Peer::Unix(peer)) => format!("{front} uid={} {who}", peer.uid),
+        Some(Peer::Tcp(peer)) => {
+            let address =
+                parts.extensions.get::<Client>().map_or_else(|| peer.remote.ip(), |client| client.address);
+            format!("{front} {who} {address}")
+        }
         None => front.to_owned(),
     };
     Caller { via }
@@ -95,6 +130,8 @@ pub(crate) fn caller(parts: &Parts) -> Caller {
 
 #[cfg(test)]
 mod tests {
+    use axum::http::HeaderValue;
+
     use super::*;
 
     #[test]
@@ -115,5 +152,15 @@ mod tests {
         assert_eq!(bearer(b"Basic abc"), None);
         assert_eq!(bearer(b"Bearer"), None);
         assert_eq!(bearer(b""), None);
+    }
+
+    #[test]
+    fn a_cookie_is_found_among_others() {
+        let mut headers = HeaderMap::new();
+        headers.append(COOKIE, HeaderValue::from_static("a=1; skep-x=secret"));
+        headers.append(COOKIE, HeaderValue::from_static("b=2"));
+        assert_eq!(cookie(&headers, "skep-x"), Some("secret"));
+        assert_eq!(cookie(&headers, "skep"), None);
+        assert_eq!(cookie(&headers, "b"), Some("2"));
     }
 }

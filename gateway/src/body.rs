@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 use skep_common::code::Code;
 
 use crate::error::Failure;
+use crate::guard::Pinned;
 use crate::router::App;
 
 /// A JSON body. An absent or empty one stands for `{}`, where the type allows that.
@@ -19,7 +20,12 @@ impl<T: DeserializeOwned> FromRequest<App> for Body<T> {
     type Rejection = Failure;
 
     async fn from_request(request: Request, app: &App) -> Result<Self, Failure> {
-        let bytes = read(request, app.limits.max_body).await?;
+        let within = app.limits.body_timeout;
+        let bytes =
+            tokio::time::timeout(within, read(request, app.limits.max_body)).await.map_err(|_| {
+                let why = "the body did not come in time (api.limits.body_timeout)";
+                Failure::new(Code::RequestTimeout, why)
+            })??;
         parse(if bytes.is_empty() { b"{}" } else { &bytes }).map(Self)
     }
 }
@@ -102,6 +108,11 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Params<T> {
 #[derive(Debug)]
 pub(crate) struct Names(Vec<String>);
 
+/// What a name stands for, where it was looked up before the handler.
+fn pinned(parts: &Parts) -> Option<String> {
+    parts.extensions.get::<Pinned>().map(|Pinned(session)| session.to_string())
+}
+
 impl Names {
     /// The first one.
     pub(crate) fn first(&self) -> &str {
@@ -120,7 +131,13 @@ impl<S: Send + Sync> FromRequestParts<S> for Names {
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Failure> {
         match RawPathParams::from_request_parts(parts, state).await {
-            Ok(names) => Ok(Self(names.iter().map(|(_, value)| value.to_owned()).collect())),
+            Ok(names) => {
+                let mut names: Vec<String> = names.iter().map(|(_, value)| value.to_owned()).collect();
+                if let (Some(first), Some(pinned)) = (names.first_mut(), pinned(parts)) {
+                    *first = pinned;
+                }
+                Ok(Self(names))
+            }
             Err(_) => Err(Failure::new(Code::InvalidRequest, "the path is not valid UTF-8")),
         }
     }

@@ -1,7 +1,8 @@
 //! Error codes to HTTP statuses, and the one shape of every error answer (G15).
 
 use axum::Json;
-use axum::http::StatusCode;
+use axum::http::header::WWW_AUTHENTICATE;
+use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use skep_common::code::{ApiError, Code, ErrorBody};
 
@@ -29,7 +30,13 @@ impl From<ApiError> for Failure {
 
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
-        (status(self.0.code), Json(ErrorBody { error: self.0 })).into_response()
+        let code = self.0.code;
+        let mut response = (status(code), Json(ErrorBody { error: self.0 })).into_response();
+        if code == Code::Unauthorized {
+            // With the way in.
+            response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        response
     }
 }
 
@@ -37,17 +44,24 @@ impl IntoResponse for Failure {
 pub(crate) const fn status(code: Code) -> StatusCode {
     match code {
         Code::InvalidRequest => StatusCode::BAD_REQUEST,
-        Code::InvalidValue | Code::DirectoryNotAllowed | Code::AgentNotFound | Code::ConfigInvalid => {
-            StatusCode::UNPROCESSABLE_ENTITY
-        }
+        Code::InvalidValue
+        | Code::DirectoryNotAllowed
+        | Code::AgentNotFound
+        | Code::ConfigInvalid
+        | Code::PasswordRequired => StatusCode::UNPROCESSABLE_ENTITY,
         Code::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         Code::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
         Code::Unauthorized => StatusCode::UNAUTHORIZED,
-        Code::Forbidden | Code::InsideSession => StatusCode::FORBIDDEN,
+        Code::Forbidden | Code::InsideSession | Code::HostNotAllowed | Code::OriginNotAllowed => {
+            StatusCode::FORBIDDEN
+        }
+        Code::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
+        Code::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
         Code::RouteNotFound
         | Code::SessionNotFound
         | Code::PermissionNotFound
         | Code::PromptNotFound
+        | Code::TokenNotFound
         | Code::WorkerNotFound => StatusCode::NOT_FOUND,
         Code::SessionAmbiguous
         | Code::SessionExists
@@ -61,8 +75,10 @@ pub(crate) const fn status(code: Code) -> StatusCode {
         | Code::Fenced
         | Code::CursorInvalid => StatusCode::CONFLICT,
         Code::CursorExpired => StatusCode::GONE,
-        Code::QueueFull | Code::TooManySessions => StatusCode::TOO_MANY_REQUESTS,
-        Code::PoolFull | Code::WorkerGone | Code::ShuttingDown => StatusCode::SERVICE_UNAVAILABLE,
+        Code::QueueFull | Code::TooManySessions | Code::TooManyRequests => StatusCode::TOO_MANY_REQUESTS,
+        Code::PoolFull | Code::Overloaded | Code::WorkerGone | Code::ShuttingDown => {
+            StatusCode::SERVICE_UNAVAILABLE
+        }
         Code::AgentFailed => StatusCode::BAD_GATEWAY,
         Code::NotSupported => StatusCode::NOT_IMPLEMENTED,
         Code::ProtocolMismatch => StatusCode::UPGRADE_REQUIRED,

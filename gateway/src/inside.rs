@@ -11,12 +11,15 @@ use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use skep_common::code::{ApiError, Code};
 use skep_common::ids::{Process, SessionId};
+use skep_common::keys::Scope;
 use skep_config::env::SKEP_SESSION;
 use skep_supervisor::engine::Engine;
+use skep_sys::peer::{Holders, tcp_holders};
 use skep_sys::process::{ancestors, environ_value, is_alive};
 
-use crate::auth::Peer;
+use crate::access::Principal;
 use crate::error::Failure;
+use crate::peer::{Peer, TcpPeer};
 use crate::router::App;
 
 /// Where a peer stands.
@@ -34,6 +37,7 @@ pub(crate) enum Standing {
 #[derive(Debug, Clone)]
 pub(crate) struct Asker {
     peer: Option<Peer>,
+    principal: Option<Principal>,
     engine: Engine,
 }
 
@@ -41,11 +45,47 @@ impl FromRequestParts<App> for Asker {
     type Rejection = Failure;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Failure> {
-        Ok(Self { peer: parts.extensions.get::<Peer>().cloned(), engine: app.engine.clone() })
+        Ok(Self {
+            peer: parts.extensions.get::<Peer>().cloned(),
+            principal: parts.extensions.get::<Principal>().cloned(),
+            engine: app.engine.clone(),
+        })
     }
 }
 
 impl Asker {
+    /// Lets only principals with this scope go on, where a route's own scope is not enough.
+    ///
+    /// # Errors
+    ///
+    /// `forbidden`.
+    pub(crate) fn must_hold(&self, scope: Scope, to: &str) -> Result<(), Failure> {
+        if self.principal.as_ref().is_some_and(|principal| principal.holds(scope)) {
+            return Ok(());
+        }
+        let word = scope.word();
+        Err(Failure::new(Code::Forbidden, format!("to {to} needs a token with the scope `{word}`")))
+    }
+
+    /// Lets only peers on the Unix socket go on: a person's own terminal.
+    ///
+    /// # Errors
+    ///
+    /// `forbidden`.
+    pub(crate) fn must_be_local(&self, to: &str) -> Result<(), Failure> {
+        match self.peer {
+            Some(Peer::Unix(_)) => Ok(()),
+            Some(Peer::Tcp(_)) | None => {
+                Err(Failure::new(Code::Forbidden, format!("only a client on the Unix socket may {to}")))
+            }
+        }
+    }
+
+    /// Whether the peer came over TCP.
+    pub(crate) fn is_remote(&self) -> bool {
+        !matches!(self.peer, Some(Peer::Unix(_)))
+    }
+
     /// Lets only peers outside of every session go on.
     ///
     /// # Errors
@@ -63,7 +103,7 @@ impl Asker {
 
     /// Whether the peer is a process of this machine and user, outside of every session.
     pub(crate) async fn is_outside(&self) -> Result<bool, Failure> {
-        Ok(self.standing().await? == Standing::Outside)
+        Ok(!self.is_remote() && self.standing().await? == Standing::Outside)
     }
 
     /// Lets peers outside of every session go on, and those inside `session` itself.
@@ -89,10 +129,24 @@ impl Asker {
     }
 
     async fn standing(&self) -> Result<Standing, Failure> {
-        let Some(peer) = &self.peer else { return Ok(Standing::Obscure) };
-        let Some(process) = peer.process.clone() else { return Ok(Standing::Obscure) };
+        let process = match &self.peer {
+            Some(Peer::Unix(peer)) => peer.process.clone(),
+            Some(Peer::Tcp(peer)) => return self.standing_over_tcp(*peer).await,
+            None => None,
+        };
+        let Some(process) = process else { return Ok(Standing::Obscure) };
         let roots = self.roots().await?;
         let examined = tokio::task::spawn_blocking(move || examine(&process, &roots)).await;
+        examined.map_err(|error| Failure::internal("the examination of a peer crashed", &error))
+    }
+
+    /// From another machine nobody is inside a session. On this one, the process that holds the connection is found.
+    async fn standing_over_tcp(&self, peer: TcpPeer) -> Result<Standing, Failure> {
+        if !is_of_this_machine(&peer) {
+            return Ok(Standing::Outside);
+        }
+        let roots = self.roots().await?;
+        let examined = tokio::task::spawn_blocking(move || examine_connection(&peer, &roots)).await;
         examined.map_err(|error| Failure::internal("the examination of a peer crashed", &error))
     }
 
@@ -140,6 +194,34 @@ fn examine(process: &Process, roots: &[(u32, Option<SessionId>)]) -> Standing {
         (_, Ok(Some(mark))) => Standing::Inside(mark.to_str().and_then(|mark| mark.parse().ok())),
         (Some(session), Ok(None)) => Standing::Inside(session),
         (None, Ok(None)) => Standing::Outside,
+    }
+}
+
+/// Whether both ends of a connection are this machine's.
+fn is_of_this_machine(peer: &TcpPeer) -> bool {
+    let (remote, local) = (peer.remote.ip().to_canonical(), peer.local.ip().to_canonical());
+    remote.is_loopback() || remote == local
+}
+
+/// Where the holders of the other end of a connection stand. One inside makes the connection an inside one; where no
+/// holder can be named although there is one (another user's, or one that hides), it stands outside, unless it could be
+/// hiding in a session.
+fn examine_connection(peer: &TcpPeer, roots: &[(u32, Option<SessionId>)]) -> Standing {
+    match tcp_holders(peer.remote, peer.local) {
+        Ok(Holders::Gone) | Err(_) => Standing::Obscure,
+        Ok(Holders::Found { holders, hidden }) => {
+            let mut worst = Standing::Outside;
+            for process in holders {
+                match examine(&process, roots) {
+                    Standing::Outside => {}
+                    Standing::Obscure => worst = Standing::Obscure,
+                    inside @ Standing::Inside(_) => return inside,
+                }
+            }
+            let is_inside =
+                |pid: &u32| ancestors(*pid).iter().any(|pid| roots.iter().any(|(root, _)| root == pid));
+            if hidden.iter().any(is_inside) { Standing::Obscure } else { worst }
+        }
     }
 }
 

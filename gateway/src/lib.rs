@@ -7,24 +7,38 @@
 
 pub mod router;
 
+mod access;
 mod auth;
 mod body;
 mod changes;
+mod doors;
 mod error;
 mod follow;
 mod follower;
+mod guard;
 mod inside;
+mod keys;
+mod lease;
+mod links;
 mod logs;
 mod openapi;
+mod origin;
+mod pages;
+mod password;
+mod peer;
+mod places;
 mod prometheus;
 mod routes;
 mod server;
 mod socket;
 mod sse;
 mod stream;
+mod throttle;
 mod transcript;
 
+pub use doors::{Bound, DoorError, Doors};
 pub use openapi::openapi_json;
+pub use password::PasswordError;
 pub use server::{GatewayOptions, Limits, serve};
 
 #[cfg(test)]

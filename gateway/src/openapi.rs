@@ -33,7 +33,8 @@ use crate::router::routes;
         (name = "logs", description = "What skep, its workers and its agents wrote"),
         (name = "daemon", description = "The daemon itself"),
         (name = "agents", description = "What can be talked to"),
-        (name = "metrics", description = "Numbers")
+        (name = "metrics", description = "Numbers"),
+        (name = "tokens", description = "Who may come in")
     )
 )]
 struct Head;
@@ -104,7 +105,8 @@ fn responses(errors: &BTreeMap<u16, Vec<String>>) -> Map<String, Value> {
 /// The statuses of errors that an operation may answer with.
 fn possible(method: &str, path: &str) -> impl Iterator<Item = u16> {
     let open = matches!(path, "/health" | "/ready" | "/api/v1/health");
-    let anyone: &[u16] = if open { &[400, 429, 500, 503] } else { &[400, 401, 403, 429, 500, 503] };
+    let anyone: &[u16] =
+        if open { &[400, 403, 408, 429, 431, 500, 503] } else { &[400, 401, 403, 408, 429, 431, 500, 503] };
     let named: &[u16] = if path.contains('{') { &[404, 409, 422] } else { &[] };
     let asked: &[u16] = match (method, path) {
         ("get", path) if path.ends_with("/events") => &[410, 422, 426, 507],

@@ -1,23 +1,34 @@
 //! Every route, on one page.
 
+use std::sync::Arc;
+
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::{Method, Uri};
 use axum::middleware::from_fn_with_state;
+use axum::routing::{get, post};
 use skep_common::api::API;
 use skep_common::code::Code;
 use skep_supervisor::engine::Engine;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::auth::{Token, require_token};
+use crate::auth::Token;
+use crate::doors::Doors;
 use crate::error::Failure;
+use crate::guard::guard;
+use crate::keys::Keys;
+use crate::lease::Holder;
+use crate::links::Links;
 use crate::logs::LogPlaces;
 use crate::openapi;
-use crate::routes::{agents, daemon, logs, metrics, permissions, runs, sessions, workers};
-use crate::server::Limits;
+use crate::places::Places;
+use crate::routes::login::Attempts;
+use crate::routes::{agents, daemon, login, logs, metrics, permissions, runs, sessions, tokens, workers};
+use crate::server::{Entrance, Limits};
 use crate::stream;
 
 /// What handlers work with.
@@ -30,9 +41,17 @@ pub(crate) struct App {
     pub(crate) stop: CancellationToken,
     /// Tasks that outlive a request, or a connection that became a WebSocket; shutdown waits for them.
     pub(crate) tasks: TaskTracker,
+    pub(crate) keys: Keys,
+    pub(crate) links: Links,
+    pub(crate) attempts: Attempts,
+    pub(crate) doors: Doors,
+    pub(crate) entrance: Entrance,
+    pub(crate) in_flight: Arc<Semaphore>,
+    pub(crate) streams: Places<Holder>,
 }
 
-/// Every route with its description; the two cannot drift apart.
+/// Every route with its description; the two cannot drift apart. Who may use a route stands in `access/rules.rs`; a route
+/// without a rule there is refused.
 pub(crate) fn routes() -> OpenApiRouter<App> {
     let api = OpenApiRouter::new()
         .routes(routes!(daemon::health_v1))
@@ -60,8 +79,15 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(daemon::reload))
         .routes(routes!(logs::of_daemon))
         .routes(routes!(agents::list))
+        .routes(routes!(tokens::list, tokens::create))
+        .routes(routes!(tokens::revoke))
+        .routes(routes!(login::link))
         .routes(routes!(metrics::show));
     OpenApiRouter::with_openapi(openapi::head())
+        // Pages for people in a browser.
+        .route("/", get(login::home))
+        .route("/login", get(login::page).post(login::sign_in))
+        .route("/logout", post(login::sign_out))
         .routes(routes!(daemon::health))
         .routes(routes!(daemon::ready))
         .routes(routes!(metrics::text))
@@ -75,7 +101,7 @@ pub(crate) fn router(app: App) -> Router {
     router
         .fallback(no_route)
         .method_not_allowed_fallback(no_method)
-        .layer(from_fn_with_state(app.clone(), require_token))
+        .layer(from_fn_with_state(app.clone(), guard))
         // Our own reader of bodies has the configured limit.
         .layer(DefaultBodyLimit::disable())
         .with_state(app)
@@ -86,7 +112,12 @@ async fn no_route(uri: Uri) -> Failure {
 }
 
 async fn no_method(method: Method, uri: Uri) -> Failure {
-    let message = format!("`{}` does not take {}", shown(&uri), clip(method.as_str()));
+    method_not_allowed(&method, &uri)
+}
+
+/// The refusal of a method that a path does not take.
+pub(crate) fn method_not_allowed(method: &Method, uri: &Uri) -> Failure {
+    let message = format!("`{}` does not take {}", shown(uri), clip(method.as_str()));
     Failure::new(Code::MethodNotAllowed, message)
 }
 

@@ -2,9 +2,11 @@
 
 pub(crate) mod agents;
 pub(crate) mod daemon;
+pub(crate) mod login;
 pub(crate) mod logs;
 pub(crate) mod metrics;
 pub(crate) mod permissions;
 pub(crate) mod runs;
 pub(crate) mod sessions;
+pub(crate) mod tokens;
 pub(crate) mod workers;

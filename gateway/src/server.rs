@@ -1,6 +1,8 @@
-//! Connections: accepted up to a cap, from our own user only, served by hyper with a time limit for heads, and ended on
-//! the stop token whatever their clients do (Q7, G19).
+//! Connections: accepted up to a cap, from our own user only on the Unix socket, served by hyper with a time limit for
+//! heads, and ended on the stop token whatever their clients do (Q7, G19).
 
+use std::convert::Infallible;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,20 +10,26 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
 use hyper::body::Incoming;
-use hyper::service::service_fn;
+use hyper::service::{HttpService, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use skep_common::code::{ApiError, Code, ErrorBody};
 use skep_supervisor::engine::Engine;
-use tokio::io::AsyncWriteExt as _;
-use tokio::net::{UnixListener, UnixStream};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
+use tokio::net::{TcpStream, UnixListener, UnixStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 
-use crate::auth::{Peer, Token};
+use crate::auth::Token;
+use crate::doors::{Bound, Doors};
+use crate::keys::Keys;
+use crate::links::Links;
 use crate::logs::LogPlaces;
+use crate::peer::{Peer, TcpPeer, UnixPeer};
+use crate::places::{Place, Places};
 use crate::router::{App, router};
+use crate::routes::login::Attempts;
 use crate::socket::ConnectionPlace;
 
 /// How long requests that are under way may take after the stop.
@@ -44,15 +52,34 @@ pub struct Limits {
     pub header_timeout: Duration,
     /// How often a silent stream sends a comment.
     pub heartbeat: Duration,
+    /// Connections of one address over TCP.
+    pub connections_per_address: u32,
+    /// Streams of one client.
+    pub streams_per_client: u32,
+    /// Requests under way.
+    pub requests_in_flight: usize,
+    /// The largest head of a request, in bytes.
+    pub max_head: usize,
+    /// How long a client may take to send a request's body.
+    pub body_timeout: Duration,
+    /// Failed logins of one address in a minute.
+    pub logins_per_minute: u32,
 }
 
 impl From<&skep_config::api::ApiSettings> for Limits {
     fn from(settings: &skep_config::api::ApiSettings) -> Self {
+        let count = |count: u32| usize::try_from(count).unwrap_or(usize::MAX);
         Self {
             max_body: settings.max_body.as_usize(),
-            max_connections: usize::try_from(settings.max_connections).unwrap_or(usize::MAX),
+            max_connections: count(settings.max_connections),
             header_timeout: settings.header_timeout,
             heartbeat: settings.stream_heartbeat,
+            connections_per_address: settings.limits.connections_per_address,
+            streams_per_client: settings.limits.streams_per_client,
+            requests_in_flight: count(settings.limits.requests_in_flight),
+            max_head: settings.limits.max_head.as_usize(),
+            body_timeout: settings.limits.body_timeout,
+            logins_per_minute: settings.limits.logins_per_minute,
         }
     }
 }
@@ -60,57 +87,180 @@ impl From<&skep_config::api::ApiSettings> for Limits {
 /// What a gateway is made of.
 #[derive(Debug)]
 pub struct GatewayOptions {
-    /// The token that requests must show.
+    /// The owner's token.
     pub token: String,
     /// Its limits.
     pub limits: Limits,
+    /// The doors to TCP.
+    pub doors: Doors,
+    /// The listeners that are open from the start.
+    pub bound: Vec<Bound>,
 }
 
 /// Serves the API until `stop`; comes back when every connection is gone. Open streams end, idle connections are
 /// closed, and a request that is under way has two seconds.
-pub async fn serve(engine: Engine, listener: UnixListener, options: GatewayOptions, stop: CancellationToken) {
-    let GatewayOptions { token, limits } = options;
-    let logs = LogPlaces::new(engine.paths().clone());
-    let connections = TaskTracker::new();
-    let (token, tasks) = (Token::new(token), connections.clone());
-    let app = App { engine, token, limits, logs, stop: stop.clone(), tasks };
-    let router = router(app);
-    let places = Arc::new(Semaphore::new(limits.max_connections.min(Semaphore::MAX_PERMITS)));
-    let uid = nix::unistd::geteuid().as_raw();
-    loop {
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            () = stop.cancelled() => break,
-        };
-        let stream = match accepted {
-            Ok((stream, _)) => stream,
-            Err(error) => {
-                tracing::warn!("a connection could not be accepted: {error}");
-                tokio::time::sleep(EXHAUSTED).await;
-                continue;
+///
+/// # Errors
+///
+/// When the file of tokens cannot be read: then nothing is served.
+pub async fn serve(
+    engine: Engine,
+    listener: UnixListener,
+    options: GatewayOptions,
+    stop: CancellationToken,
+) -> std::io::Result<()> {
+    let GatewayOptions { token, limits, doors, bound } = options;
+    let entrance = Entrance {
+        limits,
+        doors: doors.clone(),
+        places: Arc::new(Semaphore::new(limits.max_connections.min(Semaphore::MAX_PERMITS))),
+        addresses: Places::new(limits.connections_per_address),
+        connections: TaskTracker::new(),
+        stop: stop.clone(),
+    };
+    let app = App {
+        tasks: entrance.connections.clone(),
+        logs: LogPlaces::new(engine.paths().clone()),
+        keys: Keys::load(engine.paths().tokens())?,
+        links: Links::default(),
+        attempts: Attempts::new(limits.logins_per_minute),
+        token: Token::new(token),
+        limits,
+        doors,
+        entrance: entrance.clone(),
+        in_flight: Arc::new(Semaphore::new(limits.requests_in_flight.min(Semaphore::MAX_PERMITS))),
+        streams: Places::new(limits.streams_per_client),
+        stop,
+        engine,
+    };
+    for bound in bound {
+        entrance.open(bound, router(app.clone()));
+    }
+    entrance.unix(listener, router(app)).await;
+    entrance.connections.close();
+    entrance.connections.wait().await;
+    Ok(())
+}
+
+/// Where connections come in.
+#[derive(Debug, Clone)]
+pub(crate) struct Entrance {
+    limits: Limits,
+    doors: Doors,
+    places: Arc<Semaphore>,
+    addresses: Places<IpAddr>,
+    connections: TaskTracker,
+    stop: CancellationToken,
+}
+
+/// What a connection holds while any part of it is in use.
+#[derive(Debug)]
+pub(crate) struct Seat {
+    _place: OwnedSemaphorePermit,
+    _of_address: Option<Place<IpAddr>>,
+}
+
+impl Entrance {
+    async fn unix(&self, listener: UnixListener, router: Router) {
+        let uid = nix::unistd::geteuid().as_raw();
+        while let Some(accepted) = self.stop.run_until_cancelled(listener.accept()).await {
+            let Some((stream, _)) = accepted_or_pause(accepted).await else { continue };
+            let Some(peer) = admit(&stream, uid) else { continue };
+            self.serve(stream, Peer::Unix(peer), None, &router);
+        }
+    }
+
+    /// Accepts connections over TCP, until the stop.
+    pub(crate) fn open(&self, bound: Bound, router: Router) {
+        let entrance = self.clone();
+        self.connections.spawn(async move {
+            let Bound { listener } = bound;
+            while let Some(accepted) = entrance.stop.run_until_cancelled(listener.accept()).await {
+                let Some((stream, remote)) = accepted_or_pause(accepted).await else { continue };
+                entrance.tcp(stream, remote, &router);
             }
+        });
+    }
+
+    fn tcp(&self, stream: TcpStream, remote: std::net::SocketAddr, router: &Router) {
+        let Ok(local) = stream.local_addr() else { return };
+        // A keystroke's echo must not wait for the next one's acknowledgement.
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!("a connection keeps its delay: {error}");
+        }
+        let Some(of_address) = self.addresses.take(network(remote.ip())) else {
+            self.turn_away(
+                stream,
+                Code::TooManyRequests,
+                "too many connections of one address (api.limits.connections_per_address)",
+            );
+            return;
         };
-        let Some(peer) = admit(&stream, uid) else { continue };
-        match Arc::clone(&places).try_acquire_owned() {
+        let peer = Peer::Tcp(TcpPeer { remote, local, tls: false });
+        self.serve(stream, peer, Some(of_address), router);
+    }
+
+    fn serve<S>(&self, stream: S, peer: Peer, of_address: Option<Place<IpAddr>>, router: &Router)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        match Arc::clone(&self.places).try_acquire_owned() {
             Ok(place) => {
-                let (router, stop) = (router.clone(), stop.clone());
-                connections.spawn(connection(stream, place, peer, router, limits, stop));
+                let seat = Arc::new(Seat { _place: place, _of_address: of_address });
+                let (router, stop, limits) = (router.clone(), self.stop.clone(), self.limits);
+                let doors = self.doors.clone();
+                let service = service_fn(move |request: Request<Incoming>| {
+                    let mut request = request.map(Body::new);
+                    if let Some(uri) = doors.without_base(request.uri()) {
+                        *request.uri_mut() = uri;
+                    }
+                    request.extensions_mut().insert(peer.clone());
+                    request.extensions_mut().insert(ConnectionPlace::new(Arc::clone(&seat)));
+                    router.clone().oneshot(request)
+                });
+                self.connections.spawn(connection(stream, service, limits, stop));
             }
             Err(_) => {
-                connections.spawn(refuse(stream));
+                self.turn_away(
+                    stream,
+                    Code::QueueFull,
+                    "too many connections are open (api.max_connections)",
+                );
             }
         }
     }
-    drop(listener);
-    connections.close();
-    connections.wait().await;
+
+    fn turn_away<S: AsyncWrite + Unpin + Send + 'static>(&self, stream: S, code: Code, why: &'static str) {
+        self.connections.spawn(refuse(stream, code, why));
+    }
+}
+
+async fn accepted_or_pause<T>(accepted: std::io::Result<T>) -> Option<T> {
+    match accepted {
+        Ok(accepted) => Some(accepted),
+        Err(error) => {
+            tracing::warn!("a connection could not be accepted: {error}");
+            tokio::time::sleep(EXHAUSTED).await;
+            None
+        }
+    }
+}
+
+/// What counts as one address: in IPv6 everybody has a whole network of them.
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(v6) if !v6.is_loopback() => {
+            IpAddr::V6(std::net::Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX)))
+        }
+        other => other,
+    }
 }
 
 /// Who connected; none for another user, who is not even answered (G4).
-fn admit(stream: &UnixStream, own: u32) -> Option<Peer> {
+fn admit(stream: &UnixStream, own: u32) -> Option<UnixPeer> {
     match skep_sys::peer::peer_cred(stream) {
         Ok(cred) if cred.uid == own => {
-            Some(Peer { uid: cred.uid, process: skep_sys::process::identity(cred.pid) })
+            Some(UnixPeer { uid: cred.uid, process: skep_sys::process::identity(cred.pid) })
         }
         Ok(cred) => {
             tracing::warn!(peer.uid = cred.uid, "a connection of user {} was refused", cred.uid);
@@ -123,21 +273,11 @@ fn admit(stream: &UnixStream, own: u32) -> Option<Peer> {
     }
 }
 
-async fn connection(
-    stream: UnixStream,
-    place: OwnedSemaphorePermit,
-    peer: Peer,
-    router: Router,
-    limits: Limits,
-    stop: CancellationToken,
-) {
-    let place = ConnectionPlace::new(place);
-    let service = service_fn(move |request: Request<Incoming>| {
-        let mut request = request.map(Body::new);
-        request.extensions_mut().insert(peer.clone());
-        request.extensions_mut().insert(place.clone());
-        router.clone().oneshot(request)
-    });
+async fn connection<S, V>(stream: S, service: V, limits: Limits, stop: CancellationToken)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    V: HttpService<Incoming, ResBody = Body, Error = Infallible>,
+{
     let mut http = hyper::server::conn::http1::Builder::new();
     http.timer(TokioTimer::new())
         .header_read_timeout(limits.header_timeout)
@@ -160,10 +300,10 @@ async fn connection(
 }
 
 /// Tells a client that there are too many.
-async fn refuse(mut stream: UnixStream) {
-    let error = ApiError::new(Code::QueueFull, "too many connections are open (api.max_connections)");
+async fn refuse(mut stream: impl AsyncWrite + Unpin, code: Code, why: &'static str) {
+    let error = ApiError::new(code, why);
     let body = serde_json::to_string(&ErrorBody { error }).unwrap_or_default();
-    let status = crate::error::status(Code::QueueFull);
+    let status = crate::error::status(code);
     let answer = format!(
         "HTTP/1.1 {status}\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
         body.len()

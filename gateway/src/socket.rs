@@ -20,12 +20,13 @@ use futures_util::{Stream, StreamExt as _};
 use serde::Serialize;
 use skep_common::code::{ApiError, Code, ErrorBody};
 use skep_journal::Line;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 
 use crate::error::{Failure, status};
 use crate::follower::{Follower, Step, kind};
+use crate::lease::Until;
 use crate::router::App;
+use crate::server::Seat;
 use crate::sse::corrupt;
 
 /// The longest message that a client may send; it has nothing to say.
@@ -37,17 +38,20 @@ const PATIENCE: u32 = 3;
 /// The connection's place among `max_connections`, kept while any part of it is in use.
 #[derive(Debug, Clone)]
 pub(crate) struct ConnectionPlace {
-    _kept: Arc<OwnedSemaphorePermit>,
+    _kept: Arc<Seat>,
 }
 
 impl ConnectionPlace {
-    pub(crate) fn new(kept: OwnedSemaphorePermit) -> Self {
-        Self { _kept: Arc::new(kept) }
+    pub(crate) fn new(kept: Arc<Seat>) -> Self {
+        Self { _kept: kept }
     }
 }
 
 /// A request that wants to become a WebSocket; none for any other.
-pub(crate) struct Upgrade(Option<(WebSocketUpgrade, Option<ConnectionPlace>)>);
+pub(crate) struct Upgrade(Option<(WebSocketUpgrade, Kept)>);
+
+/// What an upgraded connection holds on to.
+type Kept = (Option<ConnectionPlace>, Option<Until>);
 
 impl FromRequestParts<App> for Upgrade {
     type Rejection = Failure;
@@ -64,7 +68,8 @@ impl FromRequestParts<App> for Upgrade {
         let refused =
             |error: WebSocketUpgradeRejection| Failure::new(Code::InvalidRequest, error.body_text());
         let upgrade = upgrade.map_err(refused)?.max_message_size(LONGEST).max_frame_size(LONGEST);
-        Ok(Self(Some((upgrade, parts.extensions.get::<ConnectionPlace>().cloned()))))
+        let kept = (parts.extensions.get().cloned(), parts.extensions.get().cloned());
+        Ok(Self(Some((upgrade, kept))))
     }
 }
 
@@ -97,16 +102,28 @@ impl Upgrade {
         app: &App,
         steps: impl Stream<Item = Sent> + Send + 'static,
     ) -> Result<Response, Failure> {
-        let Some((upgrade, place)) = self.0 else {
+        let Some((upgrade, (place, until))) = self.0 else {
             return Err(Failure::new(Code::InvalidRequest, "the request asks for no WebSocket"));
         };
         // The server's shutdown waits for the task, and the connection keeps its place.
         let (running, stop) = (app.tasks.token(), app.stop.clone());
         Ok(upgrade.on_upgrade(async move |socket| {
-            serve(socket, Box::pin(steps), stop).await;
+            let over = futures_util::stream::once(std::future::ready(Sent::End(End::Failed(over()))));
+            let until = async {
+                match &until {
+                    Some(until) => until.over().await,
+                    None => std::future::pending().await,
+                }
+            };
+            serve(socket, Box::pin(steps.take_until(until).chain(over)), stop).await;
             drop((running, place));
         }))
     }
+}
+
+/// Why a stream ends before what it shows does.
+fn over() -> ApiError {
+    ApiError::new(Code::Unauthorized, "the token was revoked, or is over")
 }
 
 /// A session's events as a WebSocket.

@@ -1166,7 +1166,7 @@ _skep() {
             return 0
             ;;
         skep__subcmd__daemon__subcmd__restart)
-            opts="-v -h --dir --spawn-mode --capacity --permission-mode --sandbox --name --socket --verbose --debug --json --help"
+            opts="-v -h --dir --spawn-mode --capacity --permission-mode --sandbox --name --port --host --socket --verbose --debug --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1189,6 +1189,14 @@ _skep() {
                     return 0
                     ;;
                 --name)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --port)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --host)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1204,7 +1212,7 @@ _skep() {
             return 0
             ;;
         skep__subcmd__daemon__subcmd__run)
-            opts="-v -h --dir --spawn-mode --capacity --permission-mode --sandbox --name --detached --socket --verbose --debug --json --help"
+            opts="-v -h --dir --spawn-mode --capacity --permission-mode --sandbox --name --port --host --detached --socket --verbose --debug --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1227,6 +1235,14 @@ _skep() {
                     return 0
                     ;;
                 --name)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --port)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --host)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1260,7 +1276,7 @@ _skep() {
             return 0
             ;;
         skep__subcmd__daemon__subcmd__start)
-            opts="-v -h --dir --spawn-mode --capacity --permission-mode --sandbox --name --foreground --socket --verbose --debug --json --help"
+            opts="-v -h --dir --spawn-mode --capacity --permission-mode --sandbox --name --port --host --foreground --socket --verbose --debug --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1283,6 +1299,14 @@ _skep() {
                     return 0
                     ;;
                 --name)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --port)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --host)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

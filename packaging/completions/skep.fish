@@ -292,6 +292,8 @@ plan\t'Reading is allowed, everything else denied'
 deny\t'Everything is denied'
 bypass\t'Everything is allowed'"
 complete -c skep -n "__fish_skep_using_subcommand daemon; and __fish_seen_subcommand_from start" -l name -d 'Open the session of this name at once' -r
+complete -c skep -n "__fish_skep_using_subcommand daemon; and __fish_seen_subcommand_from start" -l port -d 'Listen on this TCP port as well; 0 picks one. Without `--host`: on 127.0.0.1' -r
+complete -c skep -n "__fish_skep_using_subcommand daemon; and __fish_seen_subcommand_from start" -l host -d 'Listen there over TCP; may be given more than once. Any address that is not loopback needs a password' -r
 complete -c skep -n "__fish_skep_using_subcommand daemon; and __fish_seen_subcommand_from start" -l socket -d 'The daemon\'s socket (also: SKEP_SOCKET)' -r -F
 complete -c skep -n "__fish_skep_using_subcommand daemon; and __fish_seen_subcommand_from start" -l sandbox -d 'Run agents in a sandbox (not supported yet)'
 complete -c skep -n "__fish_skep_using_subcommand daemon; and __fish_seen_subcommand_from start" -l foreground -d 'Stay in the foreground: the same as `daemon run`'
@@ -314,6 +316,8 @@ plan\t'Reading is allowed, everything else denied'
 deny\t'Everything is denied'
 bypass\t'Everything is allowed'"
 complete -c skep -n "__fish_skep_using_subcommand daemon; and __fish_seen_subcommand_from restart" -l name -d 'Open the session of this name at once' -r
+complete -c skep -n "__fish_skep_using_subcommand daemon; and __fish_seen_subcommand_from restart" -l port -d 'Listen on this TCP port as well; 0 picks one. Without `--host`: on 127.0.0.1' -r
+complete -c skep -n "__fish_skep_using_subcommand daemon; and __fish_seen_subcommand_from restart" -l host -d 'Listen there over TCP; may be given more than once. Any address that is not loopback needs a password' -r
 complete -c skep -n "__fish_skep_using_subcommand daemon; and __fish_seen_subcommand_from restart" -l socket -d 'The daemon\'s socket (also: SKEP_SOCKET)' -r -F
 complete -c skep -n "__fish_skep_using_subcommand daemon; and __fish_seen_subcommand_from restart" -l sandbox -d 'Run agents in a sandbox (not supported yet)'
 complete -c skep -n "__fish_skep_using_subcommand daemon; and __fish_seen_subcommand_from restart" -s v -l verbose -d 'Say more'
@@ -345,6 +349,8 @@ plan\t'Reading is allowed, everything else denied'
 deny\t'Everything is denied'
 bypass\t'Everything is allowed'"
 complete -c skep -n "__fish_skep_using_subcommand daemon; and __fish_seen_subcommand_from run" -l name -d 'Open the session of this name at once' -r
+complete -c skep -n "__fish_skep_using_subcommand daemon; and __fish_seen_subcommand_from run" -l port -d 'Listen on this TCP port as well; 0 picks one. Without `--host`: on 127.0.0.1' -r
+complete -c skep -n "__fish_skep_using_subcommand daemon; and __fish_seen_subcommand_from run" -l host -d 'Listen there over TCP; may be given more than once. Any address that is not loopback needs a password' -r
 complete -c skep -n "__fish_skep_using_subcommand daemon; and __fish_seen_subcommand_from run" -l socket -d 'The daemon\'s socket (also: SKEP_SOCKET)' -r -F
 complete -c skep -n "__fish_skep_using_subcommand daemon; and __fish_seen_subcommand_from run" -l sandbox -d 'Run agents in a sandbox (not supported yet)'
 complete -c skep -n "__fish_skep_using_subcommand daemon; and __fish_seen_subcommand_from run" -l detached -d 'Leave the terminal, and tell the launcher through standard output when it serves'

@@ -208,6 +208,7 @@ impl Engine {
             pid: facts.process.pid,
             process: facts.process.clone(),
             endpoint: facts.endpoint.clone(),
+            endpoints: vec![facts.endpoint.clone()],
             started_at: facts.started_at,
             version: facts.version.clone(),
             cwd: facts.dir.display().to_string(),

@@ -18,8 +18,11 @@ pub struct DaemonStatus {
     pub pid: u32,
     /// Its process identity.
     pub process: Process,
-    /// Where it listens: `unix:/path`.
+    /// Where it listens: its first URL over TCP, else `unix:/path` (C1).
     pub endpoint: String,
+    /// Everywhere that it listens, the Unix socket first.
+    #[serde(default)]
+    pub endpoints: Vec<String>,
     /// When it started.
     #[serde(rename = "startedAt")]
     pub started_at: Timestamp,

@@ -13,6 +13,9 @@ pub struct DaemonFile {
     pub process: Process,
     /// Its socket's path.
     pub socket: String,
+    /// Its URLs over TCP. A client of the same user finds the token in the file `token` beside this one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub urls: Vec<String>,
     /// Its skep version.
     pub version: String,
     /// Its epoch.

@@ -5,12 +5,14 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use skep_common::api::{DaemonStatus, Health, Reloaded, WorkerState};
 use skep_common::code::Code;
+use skep_common::keys::StartRequest;
 use skep_supervisor::engine::StopKind;
 
 use crate::body::Body;
+use crate::doors::DoorError;
 use crate::error::Failure;
 use crate::inside::Asker;
-use crate::router::App;
+use crate::router::{App, router};
 use crate::routes::sessions::NoFields;
 
 /// `GET /health`.
@@ -69,23 +71,43 @@ pub(crate) async fn ready(State(app): State<App>) -> Result<Json<Health>, Failur
     responses((status = 200, description = "The unified status", body = DaemonStatus)),
 )]
 pub(crate) async fn status(State(app): State<App>) -> Result<Json<DaemonStatus>, Failure> {
-    Ok(Json(app.engine.daemon_status().await?))
+    Ok(Json(full_status(&app).await?))
 }
 
-/// `POST /daemon/start`: it has started, or nobody would answer.
+/// The engine's status, with the doors to TCP.
+async fn full_status(app: &App) -> Result<DaemonStatus, Failure> {
+    let mut status = app.engine.daemon_status().await?;
+    let urls = app.doors.urls().borrow().clone();
+    if let Some(first) = urls.first() {
+        status.endpoint.clone_from(first);
+    }
+    status.endpoints.extend(urls);
+    Ok(status)
+}
+
+/// `POST /daemon/start`: it has started, or nobody would answer. A port or host that is new adds a listener (C3).
 #[utoipa::path(
     post,
     path = "/daemon/start",
     operation_id = "start_daemon",
     tag = "daemon",
-    request_body = Option<NoFields>,
+    request_body = Option<StartRequest>,
     responses((status = 200, description = "It runs", body = DaemonStatus)),
 )]
 pub(crate) async fn start(
     State(app): State<App>,
-    Body(NoFields {}): Body<NoFields>,
+    asker: Asker,
+    Body(request): Body<StartRequest>,
 ) -> Result<Json<DaemonStatus>, Failure> {
-    Ok(Json(app.engine.daemon_status().await?))
+    if request != StartRequest::default() {
+        asker.must_be_outside("open a port").await?;
+        let host = request.host.unwrap_or_else(|| String::from("127.0.0.1"));
+        let bound = app.doors.add(&host, request.port.unwrap_or(0)).await.map_err(DoorError::into_failure)?;
+        for bound in bound {
+            app.entrance.open(bound, router(app.clone()));
+        }
+    }
+    Ok(Json(full_status(&app).await?))
 }
 
 /// `POST /daemon/stop`: 202; the daemon is gone when its connections end.

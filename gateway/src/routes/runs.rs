@@ -44,7 +44,7 @@ pub(crate) async fn create(
     Params(query): Params<RunQuery>,
     By(caller): By,
     headers: HeaderMap,
-    Body(request): Body<RunRequest>,
+    Body(mut request): Body<RunRequest>,
 ) -> Result<Response, Failure> {
     let streams = wants_stream(&headers);
     match query.wait {
@@ -59,7 +59,7 @@ pub(crate) async fn create(
         }
         _ => {}
     }
-    check_create(&asker, &request.session).await?;
+    check_create(&app, &asker, &mut request.session).await?;
     check_prompt(&asker, &request.prompt).await?;
     let RunRequest { session, prompt } = request;
     let request = RunRequest { session, prompt: take_environment(&asker, prompt).await? };

@@ -10,6 +10,7 @@ use skep_common::api::{
     SessionList, SessionQuery,
 };
 use skep_common::code::Code;
+use skep_common::keys::Scope;
 use skep_common::session::{Consent, PermissionMode};
 use skep_supervisor::engine::Caller;
 
@@ -82,18 +83,26 @@ pub(crate) async fn list(
 pub(crate) async fn create(
     State(app): State<App>,
     asker: Asker,
-    Body(request): Body<CreateSession>,
+    Body(mut request): Body<CreateSession>,
 ) -> Result<(StatusCode, Json<SessionInfo>), Failure> {
-    check_create(&asker, &request).await?;
+    check_create(&app, &asker, &mut request).await?;
     let created = app.engine.create(request).await?;
     let status = if created.created { StatusCode::CREATED } else { StatusCode::OK };
     Ok((status, Json(created.info)))
 }
 
-/// An agent may start sessions, and none that asks nobody.
-pub(crate) async fn check_create(asker: &Asker, request: &CreateSession) -> Result<(), Failure> {
+/// An agent may start sessions, and none that asks nobody; who comes over TCP, only under the roots for TCP (G6).
+pub(crate) async fn check_create(
+    app: &App,
+    asker: &Asker,
+    request: &mut CreateSession,
+) -> Result<(), Failure> {
+    if asker.is_remote() {
+        request.cwd = app.engine.remote_directory(std::mem::take(&mut request.cwd)).await?;
+    }
     match request.permission_mode {
         Some(PermissionMode::Bypass | PermissionMode::AcceptEdits) => {
+            asker.must_hold(Scope::Approve, "open a session that allows without asking")?;
             asker.must_be_outside("open a session that allows without asking").await
         }
         Some(PermissionMode::Ask | PermissionMode::Plan | PermissionMode::Deny) | None => Ok(()),
@@ -103,7 +112,10 @@ pub(crate) async fn check_create(asker: &Asker, request: &CreateSession) -> Resu
 /// A prompt from inside a session is nobody's consent.
 pub(crate) async fn check_prompt(asker: &Asker, request: &PromptRequest) -> Result<(), Failure> {
     match request.consent {
-        Consent::OwnCommand => asker.must_be_outside("consent to its own command").await,
+        Consent::OwnCommand => {
+            asker.must_be_local("consent to its own command")?;
+            asker.must_be_outside("consent to its own command").await
+        }
         Consent::None => Ok(()),
     }
 }

@@ -28,7 +28,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::{GatewayOptions, Limits, serve};
+use crate::{Doors, GatewayOptions, Limits, serve};
 
 /// The deadline of everything that a test waits for.
 pub(super) const SOON: Duration = Duration::from_secs(30);
@@ -54,9 +54,11 @@ impl Bench {
         let home = tempfile::tempdir().unwrap();
         let settings = skep_config::parse(toml, "test").unwrap();
         let limits = Limits::from(&settings.api);
+        let api = settings.api.clone();
         let environment =
             Environment::of([("SKEP_HOME", home.path().to_str().unwrap()), ("PATH", "/usr/bin:/bin")]);
         let paths = Paths::resolve(&environment, None).unwrap();
+        let paths_of_doors = paths.clone();
         let (pool, FakeEnds { events, sent }) = FakePool::start();
         let tracker = TaskTracker::new();
         let engine = Engine::start(EngineOptions {
@@ -83,8 +85,10 @@ impl Bench {
         tracker.spawn(ended.clone().run_until_cancelled_owned(worker));
         let listener = UnixListener::bind(home.path().join("s")).unwrap();
         let stop = CancellationToken::new();
-        let options = GatewayOptions { token: TOKEN.to_owned(), limits };
-        tracker.spawn(serve(engine.clone(), listener, options, stop.clone()));
+        let doors = Doors::new(&api, &paths_of_doors);
+        let options = GatewayOptions { token: TOKEN.to_owned(), limits, doors, bound: Vec::new() };
+        let serving = serve(engine.clone(), listener, options, stop.clone());
+        tracker.spawn(async move { serving.await.unwrap() });
         Self { engine, pool, home, stop, ended, tracker }
     }
 

@@ -65,6 +65,22 @@ impl Engine {
         self.ask(|reply| Call::Create(checked, reply)).await
     }
 
+    /// The directory that `cwd` really is, where the request came over TCP: it must lie under an allowed root, and where
+    /// none is configured under the home directory or the daemon's own (G6).
+    ///
+    /// # Errors
+    ///
+    /// `directory_not_allowed`.
+    pub async fn remote_directory(&self, cwd: String) -> Result<String, ApiError> {
+        let mut roots = self.settings().session.allowed_roots.clone();
+        if roots.is_empty() {
+            roots.extend(self.shared.environment.home());
+            roots.push(self.shared.facts.dir.clone());
+        }
+        let checked = tokio::task::spawn_blocking(move || directory::check(&cwd, &roots)).await;
+        checked.map_err(|_| ApiError::new(Code::Internal, "the check of cwd crashed"))?
+    }
+
     async fn check_create(
         &self,
         request: CreateSession,

@@ -16,6 +16,9 @@ const MAX_TEXT: usize = 4096;
 /// More arguments do not come from us.
 const MAX_ARGS: usize = 1024;
 
+/// More listeners do not come from us.
+const MAX_URLS: usize = 64;
+
 /// What `daemon.json` says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DaemonFound {
@@ -104,6 +107,10 @@ fn check(file: &DaemonFile) -> Result<(), &'static str> {
     }
     if !Path::new(&file.socket).is_absolute() || !is_text(&file.socket) {
         return Err("its socket is no absolute path");
+    }
+    let is_url = |url: &str| url.starts_with("http://") || url.starts_with("https://");
+    if file.urls.len() > MAX_URLS || !file.urls.iter().all(|url| is_url(url) && is_text(url)) {
+        return Err("its URLs are no URLs");
     }
     if file.version.is_empty() || file.version.len() > 64 || !is_text(&file.version) {
         return Err("its version is no version");

@@ -14,6 +14,7 @@ fn home() -> (tempfile::TempDir, Paths) {
 
 fn daemon_file(process: Process) -> DaemonFile {
     DaemonFile {
+        urls: Vec::new(),
         process,
         socket: "/home/p/skepd.sock".into(),
         version: "0.1.0".into(),
@@ -93,6 +94,9 @@ fn q4_fields_of_the_daemon_file_are_checked_before_they_are_believed() {
         DaemonFile { process: Process { boot_id: String::new(), ..process }, ..good.clone() },
         DaemonFile { socket: "relative.sock".into(), ..good.clone() },
         DaemonFile { socket: "/a\n/b".into(), ..good.clone() },
+        DaemonFile { urls: vec!["ftp://127.0.0.1:1".into()], ..good.clone() },
+        DaemonFile { urls: vec!["http://\u{1b}[31m".into()], ..good.clone() },
+        DaemonFile { urls: vec!["http://127.0.0.1:1".into(); 100], ..good.clone() },
         DaemonFile { version: "1\u{1b}[31m".into(), ..good.clone() },
         DaemonFile { args: vec![String::new(); 5_000], ..good.clone() },
     ];

@@ -10,6 +10,21 @@ pub(crate) mod handle;
 #[path = "linux_table.rs"]
 pub(crate) mod table;
 
+#[cfg(target_os = "linux")]
+#[path = "linux_holders.rs"]
+mod holders;
+#[cfg(target_os = "linux")]
+pub(crate) use holders::tcp_holders;
+
+/// macOS tells only its own tools.
+#[cfg(target_os = "macos")]
+pub(crate) fn tcp_holders(
+    _from: std::net::SocketAddr,
+    _to: std::net::SocketAddr,
+) -> std::io::Result<crate::peer::Holders> {
+    Err(std::io::ErrorKind::Unsupported.into())
+}
+
 #[cfg(target_os = "macos")]
 #[path = "macos_handle.rs"]
 pub(crate) mod handle;

@@ -32,6 +32,9 @@ mod people;
 mod bad_input;
 
 #[cfg(test)]
+mod door;
+
+#[cfg(test)]
 mod storage;
 
 #[cfg(test)]

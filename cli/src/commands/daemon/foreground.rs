@@ -8,17 +8,18 @@
 
 use std::io;
 use std::os::unix::net::UnixStream as StdStream;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use sd_notify::NotifyState;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::low_level::pipe;
+use skep_common::api::DaemonFile;
 use skep_common::session::Cause;
 use skep_supervisor::engine::{Engine, StopKind};
 use skep_supervisor::instance::DaemonLock;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::UnixStream;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -86,9 +87,11 @@ impl Signals {
 #[derive(Debug)]
 pub(super) struct Serving {
     pub(super) engine: Engine,
-    pub(super) gateway: JoinHandle<()>,
+    pub(super) gateway: JoinHandle<io::Result<()>>,
     pub(super) lock: DaemonLock,
-    pub(super) socket: PathBuf,
+    /// What `daemon.json` says; a new listener changes it.
+    pub(super) file: DaemonFile,
+    pub(super) urls: watch::Receiver<Vec<String>>,
     pub(super) epoch: u64,
     pub(super) endpoint: String,
 }
@@ -97,12 +100,13 @@ enum Next {
     Signal(Asked),
     Wish(StopKind),
     Watchdog,
+    Listening,
 }
 
 impl Serving {
     /// Serves until somebody wants an end; comes back when nothing runs any more.
     pub(super) async fn until_end(
-        self,
+        mut self,
         mut signals: Signals,
         tracker: TaskTracker,
         stop: CancellationToken,
@@ -112,15 +116,17 @@ impl Serving {
         tell(&[NotifyState::Stopping]);
         self.stop(&mut signals).await;
         stop.cancel();
-        if let Err(error) = self.gateway.await {
-            tracing::error!("the gateway ended badly: {error}");
+        match (&mut self.gateway).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::error!("the gateway did not serve: {error}"),
+            Err(error) => tracing::error!("the gateway ended badly: {error}"),
         }
         tracker.close();
         if tokio::time::timeout(LAST_TASKS, tracker.wait()).await.is_err() {
             tracing::warn!("{} tasks had not ended", tracker.len());
         }
         // The socket before the file, both under the lock: who finds neither knows that nobody serves.
-        drop(std::fs::remove_file(&self.socket));
+        drop(std::fs::remove_file(&self.file.socket));
         if let Err(error) = self.lock.remove_daemon_file() {
             tracing::warn!("the state file could not be removed: {error}");
         }
@@ -131,13 +137,14 @@ impl Serving {
         }
     }
 
-    async fn wait_for_wish(&self, signals: &mut Signals) -> StopKind {
+    async fn wait_for_wish(&mut self, signals: &mut Signals) -> StopKind {
         let mut watchdog = watchdog();
         loop {
             let next = tokio::select! {
                 asked = signals.next() => Next::Signal(asked),
                 wish = self.engine.stop_requested() => Next::Wish(wish),
                 () = tick(&mut watchdog) => Next::Watchdog,
+                true = changed(&mut self.urls) => Next::Listening,
             };
             match next {
                 Next::Wish(wish) => {
@@ -150,7 +157,16 @@ impl Serving {
                 }
                 Next::Signal(Asked::Reload) => self.reload().await,
                 Next::Watchdog => tell(&[NotifyState::Watchdog]),
+                Next::Listening => self.tell_where(),
             }
+        }
+    }
+
+    /// Writes down where the daemon listens now, for clients that look for it.
+    fn tell_where(&mut self) {
+        self.file.urls.clone_from(&self.urls.borrow_and_update());
+        if let Err(error) = self.lock.write_daemon_file(&self.file) {
+            tracing::error!("the state file does not say where the daemon listens: {error}");
         }
     }
 
@@ -194,6 +210,11 @@ fn tell(states: &[NotifyState<'_>]) {
 fn watchdog() -> Option<tokio::time::Interval> {
     let within = sd_notify::watchdog_enabled()?;
     Some(tokio::time::interval((within / 2).max(Duration::from_millis(1))))
+}
+
+/// Whether the value is a new one; false when there will be no other.
+async fn changed(urls: &mut watch::Receiver<Vec<String>>) -> bool {
+    urls.changed().await.is_ok()
 }
 
 async fn tick(watchdog: &mut Option<tokio::time::Interval>) {

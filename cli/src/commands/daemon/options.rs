@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use skep_common::ids::SessionName;
+use skep_common::keys::StartRequest;
 use skep_config::Overrides;
 use skep_supervisor::launch::{self, LaunchOptions};
 
@@ -34,12 +35,28 @@ pub(crate) struct DaemonOptions {
     /// Open the session of this name at once.
     #[arg(long, value_name = "NAME")]
     pub(crate) name: Option<SessionName>,
+    /// Listen on this TCP port as well; 0 picks one. Without `--host`: on 127.0.0.1.
+    #[arg(long, value_name = "N")]
+    pub(crate) port: Option<u16>,
+    /// Listen there over TCP; may be given more than once. Any address that is not loopback needs a password.
+    #[arg(long = "host", value_name = "HOST")]
+    pub(crate) hosts: Vec<String>,
 }
 
 impl DaemonOptions {
     /// Refuses what is not built yet.
     pub(crate) fn check(&self) -> Result<(), CliError> {
         refuse_unbuilt(self.sandbox, self.spawn_mode)
+    }
+
+    /// The listeners that they ask for.
+    pub(crate) fn listeners(&self) -> Vec<StartRequest> {
+        let request = |host: Option<&String>| StartRequest { port: self.port, host: host.cloned() };
+        match (self.port, self.hosts.is_empty()) {
+            (None, true) => Vec::new(),
+            (Some(_), true) => vec![request(None)],
+            (_, false) => self.hosts.iter().map(|host| request(Some(host))).collect(),
+        }
     }
 
     /// The same options as words of a command line, the directory resolved.
@@ -58,6 +75,12 @@ impl DaemonOptions {
         if let Some(name) = &self.name {
             push("name", name.to_string());
         }
+        if let Some(port) = self.port {
+            push("port", port.to_string());
+        }
+        for host in &self.hosts {
+            push("host", host.clone());
+        }
         Ok(words)
     }
 
@@ -69,6 +92,8 @@ impl DaemonOptions {
             capacity: self.capacity,
             permission_mode: self.permission_mode.map(Into::into),
             debug: ctx.debug,
+            port: self.port,
+            hosts: self.hosts.clone(),
         })
     }
 
@@ -100,9 +125,13 @@ mod tests {
             capacity: Some(3),
             permission_mode: Some(Mode::AcceptEdits),
             name: Some("work".parse().unwrap()),
+            port: Some(0),
+            hosts: vec![String::from("::1"), String::from("localhost")],
             ..DaemonOptions::default()
         };
         let words: Vec<_> = options.words().unwrap().into_iter().map(|w| w.into_string().unwrap()).collect();
-        assert_eq!(words, ["--dir=/", "--capacity=3", "--permission-mode=accept-edits", "--name=work"]);
+        let said = ["--dir=/", "--capacity=3", "--permission-mode=accept-edits", "--name=work", "--port=0"];
+        assert_eq!(words[..5], said);
+        assert_eq!(words[5..], ["--host=::1", "--host=localhost"]);
     }
 }

@@ -14,7 +14,7 @@ use clap::Args;
 use jiff::Timestamp;
 use skep_common::api::DaemonFile;
 use skep_config::{Overrides, Paths, Settings};
-use skep_gateway::{GatewayOptions, Limits};
+use skep_gateway::{Doors, GatewayOptions, Limits};
 use skep_supervisor::daemon;
 use skep_supervisor::engine::DaemonFacts;
 use skep_supervisor::instance::{DaemonLock, LockError, Token};
@@ -204,6 +204,14 @@ async fn start(
     let token = Token::load_or_create(&lock).map_err(|error| CliError::failed(error.to_string()))?;
     let listener = bind(paths.socket())?;
     let limits = Limits::from(&settings.api);
+    let doors = Doors::new(&settings.api, &paths);
+    let bound = match settings.api.tcp() {
+        Some((hosts, port)) => {
+            let bound = doors.bind(&hosts, port).await;
+            bound.map_err(|error| CliError::failed(format!("cannot {error}")))?
+        }
+        None => Vec::new(),
+    };
     let facts = DaemonFacts {
         process: skep_sys::process::current(),
         endpoint: format!("unix:{}", paths.socket().display()),
@@ -215,12 +223,13 @@ async fn start(
     let file = DaemonFile {
         process: facts.process.clone(),
         socket: paths.socket().display().to_string(),
+        urls: doors.urls().borrow().clone(),
         version: facts.version.clone(),
         epoch,
         started_at: facts.started_at,
         args,
     };
-    let endpoint = facts.endpoint.clone();
+    let endpoint = file.urls.first().unwrap_or(&facts.endpoint).clone();
     let engine = daemon::start(daemon::DaemonOptions {
         settings,
         paths: paths.clone(),
@@ -236,9 +245,10 @@ async fn start(
     lock.write_daemon_file(&file).map_err(|error| {
         CliError::failed(format!("cannot write {}: {error}", paths.daemon_file().display()))
     })?;
-    let options = GatewayOptions { token: token.as_str().to_owned(), limits };
+    let urls = doors.urls();
+    let options = GatewayOptions { token: token.as_str().to_owned(), limits, doors, bound };
     let gateway = tracker.spawn(skep_gateway::serve(engine.clone(), listener, options, stop.clone()));
-    let serving = Serving { engine, gateway, lock, socket: paths.socket().to_owned(), epoch, endpoint };
+    let serving = Serving { engine, gateway, lock, file, urls, epoch, endpoint };
     Ok((serving, signals))
 }
 

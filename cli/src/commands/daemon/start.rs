@@ -23,7 +23,11 @@ pub(crate) struct StartArgs {
 pub(crate) async fn run(ctx: &Context, args: &StartArgs) -> Outcome {
     args.options.check()?;
     let (client, _) = autostart::start(ctx, &args.options.words()?).await?;
-    let status: DaemonStatus = client.get("/daemon").await?;
+    let mut status: DaemonStatus = client.get("/daemon").await?;
+    // One that ran already takes new listeners as well; one that was just started has them (C3).
+    for request in args.options.listeners() {
+        status = client.post("/daemon/start", &request).await?;
+    }
     report(ctx, &status)?;
     Ok(Exit::Completed)
 }
@@ -35,9 +39,10 @@ pub(super) fn report(ctx: &Context, status: &DaemonStatus) -> Result<(), crate::
             "status": status.status,
             "pid": status.pid,
             "endpoint": status.endpoint,
+            "endpoints": status.endpoints,
             "startedAt": status.started_at,
             "version": status.version,
         }));
     }
-    ctx.screen.line(format!("running: pid {}, {}", status.pid, status.endpoint))
+    ctx.screen.line(format!("running: pid {}, {}", status.pid, status.endpoints.join(", ")))
 }

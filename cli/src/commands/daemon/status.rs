@@ -63,7 +63,7 @@ fn text(ctx: &Context, status: &DaemonStatus, now: Timestamp) -> String {
             ago(status.started_at, now),
             status.started_at.strftime("%Y-%m-%d %H:%M:%SZ")
         ),
-        format!("endpoint  {}", one_line(&status.endpoint)),
+        format!("endpoint  {}", one_line(&status.endpoints.join(", "))),
         format!("directory {}", one_line(&status.cwd)),
         format!("state     {}", one_line(&status.state_dir)),
         format!("workers   {}", one_line(&status.worker_kinds.join(", "))),
