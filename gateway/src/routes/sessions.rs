@@ -11,7 +11,7 @@ use skep_common::api::{
 };
 use skep_common::code::Code;
 use skep_common::keys::Scope;
-use skep_common::session::{Consent, PermissionMode};
+use skep_common::session::{Consent, PermissionMode, RuleVerdict};
 use skep_supervisor::engine::Caller;
 
 use crate::auth;
@@ -100,13 +100,16 @@ pub(crate) async fn check_create(
     if asker.is_remote() {
         request.cwd = app.engine.remote_directory(std::mem::take(&mut request.cwd)).await?;
     }
-    match request.permission_mode {
-        Some(PermissionMode::Bypass | PermissionMode::AcceptEdits) => {
-            asker.must_hold(Scope::Approve, "open a session that allows without asking")?;
-            asker.must_be_outside("open a session that allows without asking").await
-        }
-        Some(PermissionMode::Ask | PermissionMode::Plan | PermissionMode::Deny) | None => Ok(()),
+    let mode_allows = match request.permission_mode {
+        Some(PermissionMode::Bypass | PermissionMode::AcceptEdits) => true,
+        Some(PermissionMode::Ask | PermissionMode::Plan | PermissionMode::Deny) | None => false,
+    };
+    let rules = request.options.rules.as_deref().unwrap_or_default();
+    if mode_allows || rules.iter().any(|rule| rule.action == RuleVerdict::Allow) {
+        asker.must_hold(Scope::Approve, "open a session that allows without asking")?;
+        asker.must_be_outside("open a session that allows without asking").await?;
     }
+    Ok(())
 }
 
 /// A prompt from inside a session is nobody's consent.

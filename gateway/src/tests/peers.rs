@@ -58,6 +58,7 @@ async fn an_agent_neither_approves_nor_administers_but_may_work() {
     let permission = format!("/sessions/{id}/permissions/00000000-0000-4000-8000-000000000000");
     let cwd = bench.cwd();
     let bypass = format!(r#"{{"cwd":"{cwd}","permission_mode":"bypass"}}"#);
+    let rule = format!(r#"{{"cwd":"{cwd}","options":{{"rules":[{{"tool":"execute","action":"allow"}}]}}}}"#);
     let consent = r#"{"content":[{"type":"text","text":"1"}],"consent":"own_command"}"#;
     let prompts = format!("/sessions/{id}/prompts");
     let close_other = format!("/sessions/{other}/close");
@@ -65,6 +66,7 @@ async fn an_agent_neither_approves_nor_administers_but_may_work() {
     let refused = [
         ("POST", permission.as_str(), r#"{"decision":{"type":"allow"}}"#),
         ("POST", "/sessions", bypass.as_str()),
+        ("POST", "/sessions", rule.as_str()),
         ("POST", prompts.as_str(), consent),
         ("POST", close_other.as_str(), "{}"),
         ("DELETE", remove_other.as_str(), ""),
