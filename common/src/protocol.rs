@@ -22,6 +22,9 @@ pub const MAX_LINE: usize = 8 * 1024 * 1024;
 /// How often a worker sends [`Report::Heartbeat`] (promise 9).
 pub const HEARTBEAT: std::time::Duration = std::time::Duration::from_secs(10);
 
+/// For how long a worker keeps nothing ready after [`Command::SpareMemory`].
+pub const SPARE_MEMORY: std::time::Duration = std::time::Duration::from_secs(600);
+
 /// Supervisor to worker.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
@@ -41,6 +44,8 @@ pub enum Command {
         /// Why.
         cause: Cause,
     },
+    /// Memory is short: end the agent processes that wait for a session, and keep none ready for [`SPARE_MEMORY`].
+    SpareMemory,
     /// A command of a newer supervisor; answered by nothing, logged.
     #[serde(other)]
     Unknown,

@@ -388,6 +388,9 @@ pub struct SessionSnapshot {
     /// When the agent last gave a sign of life, once its turn has gone without one for some seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent_silent_since: Option<Timestamp>,
+    /// What keeps it awake, once it was to hibernate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kept_awake: Option<String>,
     /// What all its turns have used.
     #[serde(default, skip_serializing_if = "Used::is_empty")]
     pub used: Used,
@@ -414,6 +417,7 @@ impl SessionSnapshot {
             last_turn: None,
             agent: None,
             agent_silent_since: None,
+            kept_awake: None,
             used: Used::default(),
             worker: None,
             updated_at: now,

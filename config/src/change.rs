@@ -103,7 +103,7 @@ fn applies(key: &str) -> Applies {
         (
             "session",
             "default_agent" | "when_busy" | "max_open" | "allowed_roots" | "keep_closed"
-            | "keep_closed_bytes",
+            | "keep_closed_bytes" | "memory_budget",
         ) => Applies::AtOnce,
         ("session", _) => Applies::AllWorkers,
         _ => Applies::AtOnce,

@@ -50,6 +50,8 @@ pub struct SessionSettings {
     pub max_queued: u32,
     /// An idle session's agent is stopped after this (G10, Q6). Default 30 min.
     pub idle_timeout: Duration,
+    /// How much memory all agents of the daemon may take; what is beyond makes idle sessions hibernate. Default: any.
+    pub memory_budget: Option<ByteSize>,
     /// How long an agent's process is kept ready that no session takes (N6). Default 30 min.
     pub warm_timeout: Duration,
     /// How long a turn may take where the prompt does not say; none means for ever.
@@ -86,6 +88,7 @@ impl Default for SessionSettings {
             max_open: 50,
             max_queued: 100,
             idle_timeout: Duration::from_secs(30 * 60),
+            memory_budget: None,
             warm_timeout: Duration::from_secs(30 * 60),
             turn_timeout: None,
             limits: Limits::default(),
@@ -115,6 +118,7 @@ impl Schema for SessionSettings {
         v.ranged("max_open", &mut self.max_open, 1..=10_000);
         v.ranged("max_queued", &mut self.max_queued, 0..=10_000);
         v.ranged("idle_timeout", &mut self.idle_timeout, INSTANT..=YEARS);
+        v.optional("memory_budget", &mut self.memory_budget);
         v.ranged("warm_timeout", &mut self.warm_timeout, INSTANT..=YEARS);
         v.optional("turn_timeout", &mut self.turn_timeout);
         v.ranged("agent_start_timeout", &mut self.agent_start_timeout, INSTANT..=DAY);

@@ -96,7 +96,7 @@ fn machine(registry: &mut Registry, metrics: &Metrics) {
 
 fn usage(registry: &mut Registry, name: &str, whose: &str) -> (Gauges, Counters, Gauges) {
     let memory = Gauges::default();
-    let help = format!("Resident memory of {whose}");
+    let help = format!("Memory of {whose}");
     registry.register_with_unit(format!("{name}_memory"), help, Unit::Bytes, memory.clone());
     let help = format!("Processor time of {whose}");
     let cpu = counters(registry, &format!("{name}_cpu"), &help, Some(Unit::Seconds));

@@ -224,6 +224,7 @@ impl Projection {
             last_turn: self.last_turn.clone(),
             agent: None,
             agent_silent_since: None,
+            kept_awake: None,
             used: self.used.clone(),
             worker: None,
             updated_at: self.updated_at,

@@ -17,11 +17,13 @@ pub mod slots;
 
 mod act;
 mod actor;
+mod budget;
 mod core;
 mod create;
 mod directory;
 mod disk;
 mod environment;
+mod memory;
 mod metrics;
 mod notify;
 mod reports;

@@ -14,9 +14,9 @@
 use std::collections::{HashMap, VecDeque};
 
 use serde_json::json;
-use skep_common::api::{SessionInfo, WaitingPermission};
+use skep_common::api::{ProcessUsage, SessionInfo, WaitingPermission};
 use skep_common::code::{ApiError, Code};
-use skep_common::ids::{SessionId, SessionName, WorkerId};
+use skep_common::ids::{Process, SessionId, SessionName, WorkerId};
 use skep_common::session::{Head, SessionSnapshot, SessionSpec, SessionState, TurnOutcome};
 use tokio::sync::watch;
 
@@ -61,6 +61,8 @@ pub struct Entry {
     snapshot: SessionSnapshot,
     place: Place,
     changed: u64,
+    /// What its agent's processes used when they were looked at last.
+    usage: Option<ProcessUsage>,
     head: Option<watch::Sender<Head>>,
 }
 
@@ -103,6 +105,7 @@ impl Entry {
             && self.snapshot.turn.is_none()
             && self.snapshot.queued.is_empty()
             && self.snapshot.waiting.is_empty()
+            && self.snapshot.kept_awake.is_none()
     }
 
     /// The state to show.
@@ -133,6 +136,8 @@ impl Entry {
             worker: self.place.worker().cloned(),
             agent_process: now.agent.clone(),
             agent_silent_since: now.agent_silent_since,
+            agent_usage: self.usage.filter(|_| now.agent.is_some()),
+            kept_awake: now.kept_awake.clone(),
             used: now.used.clone(),
             turn: now.turn.clone(),
             last_turn: now.last_turn.clone(),
@@ -168,6 +173,8 @@ pub struct Index {
     forgotten: u64,
     generation: watch::Sender<u64>,
     turns: HashMap<TurnOutcome, u64>,
+    agents: HashMap<SessionId, Process>,
+    agent_changes: u64,
 }
 
 impl Default for Index {
@@ -179,6 +186,8 @@ impl Default for Index {
             forgotten: 0,
             generation: watch::Sender::new(1),
             turns: HashMap::new(),
+            agents: HashMap::new(),
+            agent_changes: 0,
         }
     }
 }
@@ -192,7 +201,8 @@ impl Index {
             self.names.entry(name.clone()).or_default().push(id);
         }
         let changed = self.next_generation();
-        self.entries.insert(id, Box::new(Entry { spec, snapshot, place, changed, head: None }));
+        self.entries.insert(id, Box::new(Entry { spec, snapshot, place, changed, usage: None, head: None }));
+        self.note_agent(id);
     }
 
     /// Removes a session and its name.
@@ -210,6 +220,7 @@ impl Index {
 
     fn take(&mut self, id: SessionId) -> Option<Box<Entry>> {
         let entry = self.entries.remove(&id)?;
+        self.note_agent(id);
         if let Some(name) = &entry.spec.name
             && let Some(ids) = self.names.get_mut(name)
         {
@@ -264,7 +275,8 @@ impl Index {
     /// Takes a session's latest state. Its head never goes back, but for a new writer epoch.
     pub fn set_snapshot(&mut self, snapshot: SessionSnapshot) -> Option<SessionSnapshot> {
         let generation = self.next_generation();
-        let entry = self.entries.get_mut(&snapshot.id)?;
+        let id = snapshot.id;
+        let entry = self.entries.get_mut(&id)?;
         let head = snapshot.head;
         let before = std::mem::replace(&mut entry.snapshot, snapshot);
         if let Some(ended) =
@@ -275,7 +287,43 @@ impl Index {
         entry.snapshot.head = before.head;
         entry.changed = generation;
         Self::advance(entry, head);
+        self.note_agent(id);
         Some(before)
+    }
+
+    /// Keeps in mind which agent's process serves the session.
+    fn note_agent(&mut self, id: SessionId) {
+        let entry = self.entries.get_mut(&id);
+        let now = entry.as_ref().and_then(|entry| Some(entry.snapshot.agent.as_ref()?.process.clone()));
+        if self.agents.get(&id) == now.as_ref() {
+            return;
+        }
+        self.agent_changes += 1;
+        if let Some(entry) = entry {
+            entry.usage = None;
+        }
+        match now {
+            Some(process) => drop(self.agents.insert(id, process)),
+            None => drop(self.agents.remove(&id)),
+        }
+    }
+
+    /// The sessions with an agent, each with its process, and a number that changes with them.
+    #[must_use]
+    pub fn agents(&self) -> (&HashMap<SessionId, Process>, u64) {
+        (&self.agents, self.agent_changes)
+    }
+
+    /// Takes what a session's agent uses. Only a notable difference is a change of the session.
+    pub fn set_usage(&mut self, id: SessionId, usage: ProcessUsage) {
+        let Some(entry) = self.entries.get_mut(&id) else { return };
+        let before = entry.usage.replace(usage).map_or(0, |before| before.memory_bytes);
+        if before.abs_diff(usage.memory_bytes) > before / 8 {
+            let generation = self.next_generation();
+            if let Some(entry) = self.entries.get_mut(&id) {
+                entry.changed = generation;
+            }
+        }
     }
 
     /// Takes how far a session's journal is committed. Not a change of the session: only its followers hear of it.

@@ -74,6 +74,7 @@ pub fn worker_info(id: &WorkerId, kind: &str, capacity: u32, state: WorkerState)
         capacity,
         sessions: Vec::new(),
         dir: String::from("/"),
+        usage: None,
         journal_stalled_ms: 0,
         version: None,
     }

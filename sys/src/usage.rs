@@ -1,17 +1,25 @@
 //! What the machine, a process and a process tree use: memory and processor time.
 //!
-//! A tree is what hangs below a process by parent links; orphans of ours hang on their subreaper. Only Linux tells;
+//! A tree is what hangs below a process by parent links; orphans of ours hang on their subreaper. Memory that processes
+//! share is divided among them (PSS) where the kernel tells it, else it counts in each of them (RSS). Only Linux tells;
 //! elsewhere the answers are none.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 
 use skep_common::api::{ProcessUsage, SystemUsage};
+
+/// Whether this system tells what processes use.
+pub const IS_KNOWN: bool = cfg!(target_os = "linux");
 
 /// The process table at one moment.
 #[derive(Debug, Default)]
 pub struct Table {
     entries: HashMap<u32, ProcessUsage>,
     children: HashMap<u32, Vec<u32>>,
+    parents: HashMap<u32, u32>,
+    /// The shares of memory that the kernel was asked for, which it takes time to add up.
+    shares: RefCell<HashMap<u32, Option<u64>>>,
 }
 
 impl Table {
@@ -23,16 +31,27 @@ impl Table {
             let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
             if let Some((parent, usage)) = parse(&stat) {
                 table.entries.insert(pid, usage);
+                table.parents.insert(pid, parent);
                 table.children.entry(parent).or_default().push(pid);
             }
         }
         table
     }
 
-    /// What a process alone uses.
+    /// What a process alone uses. Asks the kernel for its share of memory, so this blocks as reading the table does.
     #[must_use]
     pub fn process(&self, pid: u32) -> Option<ProcessUsage> {
-        self.entries.get(&pid).copied()
+        let usage = *self.entries.get(&pid)?;
+        let share = *self.shares.borrow_mut().entry(pid).or_insert_with(|| share(pid));
+        Some(ProcessUsage { memory_bytes: share.unwrap_or(usage.memory_bytes), ..usage })
+    }
+
+    /// Whether a process is below another one.
+    #[must_use]
+    pub fn is_below(&self, pid: u32, root: u32) -> bool {
+        let mut parents = std::iter::successors(self.parents.get(&pid), |parent| self.parents.get(parent));
+        // As in a tree, a circle must end.
+        parents.by_ref().take(self.entries.len()).any(|parent| *parent == root)
     }
 
     /// What a process and everything below it use.
@@ -43,7 +62,7 @@ impl Table {
         // A table that was read while numbers were reused might have a circle; no tree has more members than the table.
         for _ in 0..self.entries.len() {
             let Some(pid) = below.pop() else { break };
-            if let Some(usage) = self.entries.get(&pid) {
+            if let Some(usage) = self.process(pid) {
                 total.processes += usage.processes;
                 total.memory_bytes += usage.memory_bytes;
                 total.cpu_seconds += usage.cpu_seconds;
@@ -52,6 +71,17 @@ impl Table {
         }
         Some(total)
     }
+}
+
+/// A process's share of memory in bytes: what it has alone, and its part of what it shares. None if it is gone, not ours to
+/// look at, or the kernel does not tell.
+fn share(pid: u32) -> Option<u64> {
+    parse_share(&std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?)
+}
+
+fn parse_share(rollup: &str) -> Option<u64> {
+    let line = rollup.lines().find_map(|line| line.strip_prefix("Pss:"))?;
+    line.split_ascii_whitespace().next()?.parse::<u64>().ok()?.checked_mul(1024)
 }
 
 /// The parent and the usage in a line of `/proc/PID/stat`: fields 4, 14 to 17 and 24 of proc(5). The program's name may
@@ -113,14 +143,35 @@ mod tests {
     fn a_tree_holds_everything_below_its_root_and_a_circle_ends() {
         let one = ProcessUsage { processes: 1, memory_bytes: 10, cpu_seconds: 1.0 };
         let mut table = Table::default();
+        // Numbers that no real process has.
+        const BASE: u32 = 1 << 30;
         for (pid, parent) in [(2, 1), (3, 2), (4, 3), (9, 1), (20, 21), (21, 20)] {
+            let (pid, parent) = (BASE + pid, BASE + parent);
             table.entries.insert(pid, one);
             table.children.entry(parent).or_default().push(pid);
+            table.parents.insert(pid, parent);
         }
-        let tree = table.tree(2).unwrap();
+        assert!(table.is_below(BASE + 4, BASE + 1) && !table.is_below(BASE + 9, BASE + 2));
+        assert!(!table.is_below(BASE + 20, BASE + 1), "a circle ends");
+        let tree = table.tree(BASE + 2).unwrap();
         assert_eq!((tree.processes, tree.memory_bytes), (3, 30));
-        assert!(table.tree(20).is_some(), "a circle ends");
-        assert!(table.tree(77).is_none());
+        assert!(table.tree(BASE + 20).is_some(), "a circle ends");
+        assert!(table.tree(BASE + 77).is_none());
+    }
+
+    #[test]
+    fn n5_a_process_counts_with_its_share_of_what_it_shares() {
+        let rollup =
+            "5566-7788 ---p 00000000 00:00 0 [rollup]\nRss:  2000 kB\nPss:  1000 kB\nPss_Dirty:  7 kB\n";
+        assert_eq!(parse_share(rollup), Some(1_024_000));
+        assert_eq!(parse_share("Rss: 1 kB\nPss_Dirty: 7 kB\n"), None);
+        assert_eq!(parse_share("Pss: 99999999999999999999 kB"), None);
+        assert_eq!(parse_share("Pss: 18446744073709551615 kB"), None);
+        let own = std::process::id();
+        let table = Table::read();
+        let (share, resident) = (table.process(own).unwrap().memory_bytes, table.entries[&own].memory_bytes);
+        // Other threads allocate between the two looks.
+        assert!(share > 0 && share < resident * 2, "{share} {resident}");
     }
 
     #[test]

@@ -41,6 +41,7 @@ use crate::turn::Turns;
 use crate::turn::outcome::Seen;
 
 mod agent;
+mod awake;
 mod credentials;
 mod ending;
 mod journal;
@@ -51,6 +52,7 @@ mod prompts;
 mod recap;
 mod timers;
 
+use awake::Awake;
 use credentials::Credentials;
 use ending::Ending;
 use journal::Broken;
@@ -215,6 +217,7 @@ pub(crate) struct Session {
     /// The agent's own ids of the requests that wait.
     asked: HashMap<PermissionId, Id>,
     slot: Slot,
+    awake: Awake,
     agent_session: Option<String>,
     credentials: Credentials,
     /// What the next prompt begins with, for an agent that does not know what happened before.
@@ -332,6 +335,7 @@ impl Session {
             halt = halted(&mut self.halt) => Input::Halt(halt),
             Some((id, action)) = self.inbox.recv() => Input::Request(id, action),
             event = self.slot.next() => Input::Agent(event),
+            () = self.awake.over() => Input::Timer(Timer::BackgroundOver),
             timer = due(timer) => Input::Timer(timer),
         }
     }
@@ -356,6 +360,9 @@ impl Session {
             }
             Action::ReleaseQueue { via, .. } => self.release_queue(via).await,
             Action::Close { cause, .. } => return self.end(Ending::close(cause), Some(id)).await,
+            Action::Release { cause: cause @ (Cause::Idle | Cause::Memory), .. } => {
+                return self.hibernate(cause, Some(id)).await;
+            }
             Action::Release { cause, .. } => return self.end(Ending::release(cause), Some(id)).await,
             Action::Unknown => {
                 Err(ApiError::new(Code::NotSupported, "this worker does not know that action").into())

@@ -2,7 +2,9 @@
 
 use comfy_table::{Attribute, Cell, Color, ContentArrangement, Table, presets};
 use jiff::Timestamp;
-use skep_common::api::{AgentInfo, AgentProbe, SessionInfo, WaitingPermission, WorkerInfo, WorkerState};
+use skep_common::api::{
+    AgentInfo, AgentProbe, ProcessUsage, SessionInfo, WaitingPermission, WorkerInfo, WorkerState,
+};
 use skep_common::sanitise::one_line;
 use skep_common::session::SessionState;
 use skep_common::usage::Used;
@@ -42,13 +44,14 @@ pub(crate) fn sessions(sessions: &[SessionInfo], columns: Columns, now: Timestam
         ];
         if columns == Columns::Long {
             row.extend(used(&session.used).map(plain));
+            row.extend(taken(session.agent_usage).map(plain));
         }
         row.push(plain(session.cwd.as_str()));
         row
     });
     let mut header = vec!["ID", "NAME", "STATE", "AGENT", "AGE"];
     if columns == Columns::Long {
-        header.extend(["TURNS", "TOKENS", "COST"]);
+        header.extend(["TURNS", "TOKENS", "COST", "MEMORY", "CPU"]);
     }
     header.push("DIRECTORY");
     aligned(&header, rows, stream)
@@ -64,12 +67,35 @@ fn used(used: &Used) -> [String; 3] {
     ]
 }
 
+/// Memory and processor time.
+fn taken(usage: Option<ProcessUsage>) -> [String; 2] {
+    let none = || String::from("-");
+    usage.map_or_else(|| [none(), none()], |usage| [bytes(usage.memory_bytes), seconds(usage.cpu_seconds)])
+}
+
+fn bytes(bytes: u64) -> String {
+    match bytes >> 20 {
+        0 => format!("{} KiB", bytes >> 10),
+        mib => format!("{mib} MiB"),
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the cast saturates")]
+fn seconds(seconds: f64) -> String {
+    match seconds as u64 {
+        0..60 => format!("{seconds:.1}s"),
+        whole @ 60..3600 => format!("{}m{:02}s", whole / 60, whole % 60),
+        whole => format!("{}h{:02}m", whole / 3600, whole / 60 % 60),
+    }
+}
+
 /// The table of workers.
 pub(crate) fn workers(workers: &[WorkerInfo], now: Timestamp, stream: Stream) -> String {
     if workers.is_empty() {
         return String::from("no workers");
     }
     let rows = workers.iter().map(|worker| {
+        let [memory, cpu] = taken(worker.usage);
         vec![
             plain(worker.id.as_str()),
             (words::worker_state(worker.state).to_owned(), worker_colour(worker.state)),
@@ -79,10 +105,12 @@ pub(crate) fn workers(workers: &[WorkerInfo], now: Timestamp, stream: Stream) ->
             plain(worker.started_at.map_or_else(|| String::from("-"), |then| ago(then, now))),
             plain(format!("{}/{}", worker.sessions.len(), worker.capacity)),
             plain(worker.restarts.to_string()),
+            plain(memory),
+            plain(cpu),
             plain(worker.why.as_deref().unwrap_or_default()),
         ]
     });
-    aligned(&["WORKER", "STATE", "PID", "UP", "SESSIONS", "RESTARTS", "WHY"], rows, stream)
+    aligned(&["WORKER", "STATE", "PID", "UP", "SESSIONS", "RESTARTS", "MEMORY", "CPU", "WHY"], rows, stream)
 }
 
 /// The table of what waits for a person.
@@ -160,6 +188,12 @@ fn state_text(session: &SessionInfo, now: Timestamp) -> String {
     }
     if let (SessionState::Idle | SessionState::Closed, Some(last)) = (session.state, &session.last_turn) {
         text = format!("{text} ({})", words::outcome(last.outcome));
+    }
+    if let (SessionState::Hibernated, Some(why)) = (session.state, &session.why) {
+        text = format!("{text} ({why})");
+    }
+    if let Some(by) = &session.kept_awake {
+        text = format!("{text}, kept awake: {by}");
     }
     if !session.queued.is_empty() {
         let held = if session.queue_held { " held" } else { "" };
@@ -265,6 +299,21 @@ mod tests {
     }
 
     #[test]
+    fn n5_what_an_agent_takes_and_why_it_sleeps_or_does_not_is_told() {
+        let (mut awake, mut asleep) = (session("server", "idle"), session("old", "hibernated"));
+        awake.kept_awake = Some(String::from("1 background process (node)"));
+        awake.agent_usage = Some(ProcessUsage { processes: 3, memory_bytes: 412 << 20, cpu_seconds: 3723.4 });
+        asleep.why = Some(String::from("idle while memory was short"));
+        insta::assert_snapshot!(sessions(&[awake, asleep], Columns::Long, now(), PLAIN), @r"
+        ID        NAME    STATE                                          AGENT  AGE  TURNS  TOKENS  COST  MEMORY   CPU    DIRECTORY
+        1a2b3c4d  server  idle, kept awake: 1 background process (node)  shell  5m   0      -       -     412 MiB  1h02m  /work/a
+        1a2b3c4d  old     hibernated (idle while memory was short)       shell  5m   0      -       -     -        -      /work/a
+        ");
+        assert_eq!([seconds(0.04), seconds(59.95), seconds(61.0)], ["0.0s", "60.0s", "1m01s"]);
+        assert_eq!([bytes(1023), bytes(1 << 20)], ["0 KiB", "1 MiB"]);
+    }
+
+    #[test]
     fn states_are_coloured_where_colours_are_wanted() {
         let colour = Stream { terminal: true, colour: true };
         let text = sessions(&[session("build", "running")], Columns::Short, now(), colour);
@@ -299,8 +348,8 @@ mod tests {
         }))
         .unwrap();
         insta::assert_snapshot!(workers(&[worker], now(), PLAIN), @r"
-        WORKER            STATE   PID  UP  SESSIONS  RESTARTS  WHY
-        remote-control-1  parked  -    -   0/4       5         exit status 78
+        WORKER            STATE   PID  UP  SESSIONS  RESTARTS  MEMORY  CPU  WHY
+        remote-control-1  parked  -    -   0/4       5         -       -    exit status 78
         ");
     }
 }

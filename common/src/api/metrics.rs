@@ -52,7 +52,8 @@ pub struct SystemUsage {
 pub struct ProcessUsage {
     /// How many processes.
     pub processes: u32,
-    /// Resident memory, in bytes. What processes share is counted in each of them.
+    /// Memory, in bytes. What processes share is divided among them (PSS), or counts in each (RSS) where the kernel does
+    /// not tell.
     pub memory_bytes: u64,
     /// Processor time since they started, in seconds, of ended children too.
     pub cpu_seconds: f64,

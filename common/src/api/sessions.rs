@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::ProcessUsage;
 use crate::ids::{PromptId, SessionId, SessionName, WorkerId};
 use crate::session::{
     AgentProcess, Cause, Head, PendingPermission, PermissionMode, SessionKind, SessionOptions, SessionState,
@@ -47,6 +48,13 @@ pub struct SessionInfo {
     /// When the agent last gave a sign of life, once its turn has gone without one for some seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent_silent_since: Option<Timestamp>,
+    /// What the agent's processes use, all together, looked at now and then; with an agent that several sessions share, what
+    /// all of them use.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent_usage: Option<ProcessUsage>,
+    /// What keeps it from hibernating, once it was to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kept_awake: Option<String>,
     /// What all its turns have used, as far as the agents told.
     #[serde(default, skip_serializing_if = "Used::is_empty")]
     pub used: Used,

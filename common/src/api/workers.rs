@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::ProcessUsage;
 use crate::ids::{Process, SessionId, WorkerId};
 use crate::session::PermissionMode;
 
@@ -70,6 +71,9 @@ pub struct WorkerInfo {
     pub sessions: Vec<SessionId>,
     /// Its directory.
     pub dir: String,
+    /// What it uses now, with its agents and whatever they started: in `GET /workers` only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usage: Option<ProcessUsage>,
     /// Milliseconds that its oldest journal write has been waiting, if it said so.
     #[serde(default)]
     pub journal_stalled_ms: u64,

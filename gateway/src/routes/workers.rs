@@ -21,7 +21,7 @@ use crate::routes::sessions::NoFields;
     responses((status = 200, description = "The workers", body = WorkerList)),
 )]
 pub(crate) async fn list(State(app): State<App>) -> Result<Json<WorkerList>, Failure> {
-    Ok(Json(WorkerList { workers: app.engine.workers().await? }))
+    Ok(Json(WorkerList { workers: app.engine.workers_with_usage().await? }))
 }
 
 /// `GET /workers/{id}`.

@@ -93,6 +93,7 @@ impl Driver {
             capacity: self.spec.capacity,
             sessions: live.map(|live| live.sessions.held().copied().collect()).unwrap_or_default(),
             dir: self.spec.dir.to_string_lossy().into_owned(),
+            usage: None,
             journal_stalled_ms: live.map_or(0, |live| live.journal_stalled_ms),
             version: live.and_then(|live| live.version.clone()),
         }

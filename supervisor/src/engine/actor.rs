@@ -10,7 +10,7 @@ use skep_common::code::{ApiError, Code};
 use skep_common::ids::{SessionId, WorkerId};
 use skep_common::protocol::{Command, Reply};
 use skep_common::session::{Cause, Head, SessionFile, SessionState};
-use skep_config::{Paths, Settings};
+use skep_config::{ByteSize, Paths, Settings};
 use skep_journal::{Kept, Limits};
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::time::Instant;
@@ -19,6 +19,7 @@ use tokio_util::task::TaskTracker;
 use super::core::{Act, Core, Effect, Policy, ReplyTo, Unrecovered, answer};
 use super::create::{CheckedCreate, Created};
 use super::disk;
+use super::memory::{self, Measured};
 use super::metrics::Counts;
 use super::notify::Notifier;
 use super::port::{WorkerAction, Workers};
@@ -71,6 +72,7 @@ enum Done {
     Grown(String, Box<Result<WorkerInfo, ApiError>>),
     Spec(WorkerId, Box<SessionFile>),
     Expired(Vec<SessionId>),
+    Measured(Measured),
     PoolGone,
 }
 
@@ -82,6 +84,7 @@ enum Event {
     Done(Done),
     Retention,
     Retire,
+    Measure,
 }
 
 /// What the actor works with.
@@ -133,6 +136,7 @@ impl Actor {
         retention.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             let retire_at = self.core.retire_idle(Instant::now(), IDLE_WORKER);
+            let measure_at = self.core.measure_at(Instant::now());
             self.perform_effects();
             if self.has_ended() {
                 break;
@@ -143,6 +147,7 @@ impl Actor {
                 Some(done) = self.done.recv() => Event::Done(done),
                 _ = retention.tick() => Event::Retention,
                 () = sleep_until(retire_at) => Event::Retire,
+                () = sleep_until(measure_at) => Event::Measure,
             };
             let now = Timestamp::now();
             match event {
@@ -154,6 +159,7 @@ impl Actor {
                 Event::Retention => self.start_retention(now),
                 // Looked at before every event.
                 Event::Retire => {}
+                Event::Measure => self.measure(),
             }
         }
     }
@@ -221,6 +227,7 @@ impl Actor {
                     self.core.remove(id, false, reply, now);
                 }
             }
+            Done::Measured(measured) => self.core.measured(&measured, Instant::now()),
             Done::PoolGone => {
                 while let Ok(event) = self.pool.try_recv() {
                     self.on_pool(event, now);
@@ -310,9 +317,29 @@ impl Actor {
                     }
                 }));
             }
+            Effect::SpareMemory(worker) => {
+                if let Err(error) = workers.send(&worker, Command::SpareMemory) {
+                    tracing::warn!(worker.id = %worker, "worker `{worker}` keeps its agents ready: {error}");
+                }
+            }
             Effect::Refresh => self.core.on_workers(&workers.list()),
             Effect::Notify(notice) => self.parts.notifier.tell(notice),
         }
+    }
+
+    fn measure(&mut self) {
+        let workers = self.parts.workers.list();
+        let wanted =
+            self.core.begin_look(workers.into_iter().filter_map(|w| Some((w.id, w.process?))).collect());
+        let report = self.report.clone();
+        self.parts.tracker.spawn(async move {
+            let measured = tokio::task::spawn_blocking(move || memory::measure(wanted)).await;
+            let measured = measured.unwrap_or_else(|error| {
+                tracing::error!(%error, "a look at what agents use ended early");
+                Measured::default()
+            });
+            drop(report.send(Done::Measured(measured)).await);
+        });
     }
 
     fn recover(&self, session: SessionId, cause: Cause) {
@@ -404,5 +431,6 @@ pub(crate) fn policy(settings: &Settings) -> Policy {
                 (kind.to_owned(), limit)
             })
             .into(),
+        memory_budget: settings.session.memory_budget.map(ByteSize::as_u64),
     }
 }

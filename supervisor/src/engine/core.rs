@@ -18,6 +18,7 @@ use tokio::time::Instant;
 
 use super::create::Created;
 use super::environment::Environments;
+use super::memory::Watch;
 use super::notify::Notice;
 use super::slots::{KindLimit, Slots};
 use crate::sessions::{Index, Place};
@@ -36,6 +37,8 @@ pub(crate) struct Policy {
     pub(crate) max_requests: usize,
     /// The limits of each kind of worker.
     pub(crate) kinds: Vec<(String, KindLimit)>,
+    /// How much all agents may take, in bytes.
+    pub(crate) memory_budget: Option<u64>,
 }
 
 /// What a client wants of a session that exists.
@@ -218,6 +221,8 @@ pub(crate) enum Effect {
     Refresh,
     /// Stop a worker that was started on demand and holds nothing.
     Retire(WorkerId),
+    /// Tell a worker to keep no agent ready.
+    SpareMemory(WorkerId),
     /// Tell the person.
     Notify(Notice),
 }
@@ -243,6 +248,7 @@ pub(crate) struct Core {
     pub(super) intake: Intake,
     pub(super) grown: BTreeMap<WorkerId, Option<Instant>>,
     pub(super) environments: Environments,
+    pub(super) watch: Watch,
     effects: Vec<Effect>,
 }
 
@@ -267,6 +273,7 @@ impl Core {
             intake: Intake::Open,
             grown: BTreeMap::new(),
             environments: Environments::default(),
+            watch: Watch::default(),
             effects: Vec::new(),
         };
         core.set_policy(policy);

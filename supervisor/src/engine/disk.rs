@@ -288,7 +288,8 @@ pub(crate) fn snapshot_of(file: &SessionFile) -> SessionSnapshot {
             SessionSnapshot { state, why, ..snapshot.clone() }
         }
         Some(snapshot) => {
-            SessionSnapshot { worker: None, agent: None, agent_silent_since: None, ..snapshot.clone() }
+            let none = SessionSnapshot { worker: None, agent: None, ..snapshot.clone() };
+            SessionSnapshot { agent_silent_since: None, kept_awake: None, ..none }
         }
         None => SessionSnapshot::blank(file.spec.id, SessionState::Hibernated, file.spec.created_at),
     }

@@ -175,8 +175,8 @@ impl Core {
             _ => return,
         }
         self.take_snapshot(worker, snapshot);
-        let evictable = self.index.get(id).is_some_and(crate::sessions::Entry::is_evictable);
-        if evictable && !self.waiting.is_empty() {
+        // It may make room now, or another has to in its place.
+        if !self.waiting.is_empty() {
             self.pump_all();
         }
     }
@@ -196,7 +196,8 @@ impl Core {
         if !self.holds(worker, id) {
             return;
         }
-        self.take_snapshot(worker, SessionSnapshot { agent: None, agent_silent_since: None, ..snapshot });
+        let without = SessionSnapshot { agent: None, agent_silent_since: None, kept_awake: None, ..snapshot };
+        self.take_snapshot(worker, without);
         if let Some(entry) = self.index.get(id) {
             let mut stored = entry.snapshot().clone();
             stored.worker = None;

@@ -125,16 +125,14 @@ impl Core {
             .flat_map(|worker| self.index.on_worker(worker))
             .filter(|entry| entry.is_evictable() && !self.is_wanted(entry))
             .min_by_key(|entry| entry.snapshot().updated_at)
-            .map(|entry| (entry.spec().id, entry.place().clone()));
-        let Some((session, Place::Live(worker))) = oldest else { return false };
-        self.index.set_place(session, Place::Releasing(worker.clone()));
-        let action = Action::Release { session, cause: Cause::Idle };
-        self.send(worker, session, action, PendingWhat::Release);
+            .map(|entry| entry.spec().id);
+        let Some(session) = oldest else { return false };
+        self.let_hibernate(session, Cause::Idle);
         true
     }
 
     /// Whether a request to the session is under way.
-    fn is_wanted(&self, entry: &Entry) -> bool {
+    pub(super) fn is_wanted(&self, entry: &Entry) -> bool {
         let id = entry.spec().id;
         self.desks.contains_key(&id) || self.pending.values().any(|pending| pending.session == id)
     }
@@ -192,7 +190,7 @@ impl Core {
         if releasing {
             self.index.set_place(id, Place::Live(worker.clone()));
             self.settle(id, now);
-            self.pump(self.kind_of(id));
+            // Whoever waits is served with the next snapshot: until then it looks as idle as before.
         }
     }
 }

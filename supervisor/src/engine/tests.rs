@@ -16,6 +16,7 @@ use super::*;
 use crate::testing::{FakeEnds, FakePool, Sent, snapshot};
 
 mod life;
+mod memory;
 mod places;
 mod storage;
 

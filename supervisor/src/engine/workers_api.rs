@@ -18,6 +18,24 @@ impl Engine {
         Ok(self.workers_with(&open))
     }
 
+    /// The same, with what each of them uses now.
+    ///
+    /// # Errors
+    ///
+    /// `shutting_down` when the engine has ended.
+    pub async fn workers_with_usage(&self) -> Result<Vec<WorkerInfo>, ApiError> {
+        let mut workers = self.workers().await?;
+        // The whole process table is read.
+        let measured = tokio::task::spawn_blocking(move || {
+            let table = skep_sys::usage::Table::read();
+            for worker in &mut workers {
+                worker.usage = worker.process.as_ref().and_then(|process| table.tree(process.pid));
+            }
+            workers
+        });
+        measured.await.map_err(|_| ApiError::new(Code::Internal, "the look at the process table crashed"))
+    }
+
     pub(super) fn workers_with(&self, open: &[SessionInfo]) -> Vec<WorkerInfo> {
         let mut workers = self.shared.workers.list();
         for worker in &mut workers {

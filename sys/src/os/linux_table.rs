@@ -34,6 +34,21 @@ pub(crate) fn last_number() -> Option<u32> {
     text(&buffer[..length])?.split_ascii_whitespace().nth(4)?.parse().ok()
 }
 
+/// This moment in the unit of [`ProcessStat::start_time`]: clock ticks since the machine started.
+pub(crate) fn now() -> u64 {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    let (seconds, nanos) = (now.tv_sec.unsigned_abs(), now.tv_nsec.unsigned_abs());
+    let ticks = rustix::param::clock_ticks_per_second();
+    // As the kernel rounds: down.
+    seconds * ticks + nanos * ticks / 1_000_000_000
+}
+
+/// The name of a process's program, at most 15 bytes of it.
+pub(crate) fn name(pid: u32) -> Option<String> {
+    let name = std::fs::read(format!("/proc/{pid}/comm")).ok()?;
+    Some(String::from_utf8_lossy(name.strip_suffix(b"\n").unwrap_or(&name)).into_owned())
+}
+
 /// The direct children of this process, adopted orphans included.
 pub(crate) fn own_children() -> io::Result<Vec<u32>> {
     let mut children = Vec::new();

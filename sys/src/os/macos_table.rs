@@ -45,6 +45,22 @@ pub(crate) fn last_number() -> Option<u32> {
     None
 }
 
+/// This moment in the unit of [`ProcessStat::start_time`]: microseconds since 1970.
+pub(crate) fn now() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.map_or(0, |since| u64::try_from(since.as_micros()).unwrap_or(u64::MAX))
+}
+
+/// The name of a process's program.
+pub(crate) fn name(pid: u32) -> Option<String> {
+    let mut name = [0u8; 2 * libc::MAXCOMLEN + 1];
+    let room = u32::try_from(name.len()).ok()?;
+    // SAFETY: the buffer is as large as the call is told, and outlives it.
+    let length = unsafe { libc::proc_name(libc::c_int::try_from(pid).ok()?, name.as_mut_ptr().cast(), room) };
+    let name = name.get(..usize::try_from(length).ok()?)?;
+    (!name.is_empty()).then(|| String::from_utf8_lossy(name).into_owned())
+}
+
 /// The number of every process.
 pub(crate) fn numbers() -> io::Result<Vec<u32>> {
     // SAFETY: a null buffer asks for the number of processes.

@@ -1,7 +1,7 @@
 //! What differs between platforms, behind one set of signatures: the process table, environments, process handles.
 //!
-//! `table`: [`ProcessStat`], `stat(pid)`, `numbers()`, `last_number()`, `environ(pid, buffer)`, `boot_id()`. `handle`: `ProcessHandle`, which
-//! signals and waits for one process that cannot be mistaken for a later one with the same number.
+//! `table`: [`ProcessStat`], `stat(pid)`, `numbers()`, `last_number()`, `now()`, `name(pid)`, `environ(pid, buffer)`,
+//! `boot_id()`. `handle`: `ProcessHandle`, which signals and waits for one process that cannot be mistaken for a later one with the same number.
 
 #[cfg(target_os = "linux")]
 #[path = "linux_handle.rs"]

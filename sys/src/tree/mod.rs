@@ -9,6 +9,7 @@
 
 mod kill;
 mod members;
+mod newcomers;
 mod pursue;
 mod scan;
 
@@ -18,6 +19,7 @@ use skep_common::ids::Process;
 
 pub use kill::{kill, kill_orphans, terminate};
 pub use members::members;
+pub use newcomers::{Moment, Newcomer, newcomers};
 
 /// One tree of processes.
 #[derive(Debug, Clone, PartialEq, Eq)]

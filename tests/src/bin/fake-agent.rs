@@ -7,6 +7,7 @@
 //! | `stream N MILLIS` | the same, one every so many milliseconds |
 //! | `stamps N MICROS` | N message chunks that say the wall clock in nanoseconds, one every so many microseconds |
 //! | `gate PATH` | goes on once the file PATH exists, or on a cancel |
+//! | `hold MIB` | takes so much memory and keeps it |
 //! | `big BYTES` | one message chunk of that size |
 //! | `ask KIND TITLE` | asks permission for a tool of that kind; says `allowed` or `denied` |
 //! | `pid` | says the agent's process id |
@@ -222,6 +223,7 @@ impl Agent {
             "wait" => return self.wait_cancel(None),
             "farewell" => self.farewell = Some(rest.to_owned()),
             "ignore-term" => STUBBORN.store(true, Ordering::SeqCst),
+            "hold" => std::mem::forget(vec![1u8; usize::try_from(parse(rest)).unwrap_or(0) << 20]),
             "fork" => leave("sleep 1000 & exit 0"),
             "double-fork" => leave(
                 "setsid sh -c \"trap '' TERM; exec </dev/null >/dev/null 2>&1; while :; do sleep 1000; done\" & exit 0",

@@ -44,6 +44,9 @@ mod config;
 mod agents;
 
 #[cfg(test)]
+mod memory;
+
+#[cfg(test)]
 mod presets;
 
 #[cfg(test)]

@@ -224,11 +224,6 @@ impl Host {
         }
     }
 
-    /// Who it is.
-    pub(super) fn process(&self) -> &Process {
-        &self.0.process
-    }
-
     /// Its tree.
     pub(super) fn tree(&self) -> &Tree {
         &self.0.tree

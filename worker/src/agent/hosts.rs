@@ -119,9 +119,9 @@ impl Hosts {
         known.push(Known { agent: agent.to_owned(), kind: None, host: host.weak() });
     }
 
-    /// Ends what waits for a session: there is too little memory for it.
+    /// Ends what waits for a session, and keeps nothing ready for a while: there is too little memory for it.
     pub fn let_go(&self) {
-        self.shelf.empty();
+        self.shelf.spare_memory();
     }
 
     /// Every ACP agent process that lives, those included that wait for a session.

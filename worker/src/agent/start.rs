@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
-use skep_common::ids::Process;
 use skep_config::ResumeBy;
+use skep_sys::tree::Tree;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::connection::{CallError, Connection};
@@ -21,8 +21,8 @@ const LIST: Duration = Duration::from_secs(2);
 pub struct Started {
     /// Its own name and version.
     pub title: String,
-    /// Its process.
-    pub process: Process,
+    /// Its processes; the first one is the root.
+    pub tree: Tree,
     /// Its own id for the session.
     pub agent_session: String,
     /// `new`, `loaded`, `resumed`.
@@ -92,7 +92,7 @@ pub(super) async fn open(connection: &mut Connection, launch: &Launch) -> Result
     }
     Ok(Started {
         title: connection.abilities.title.clone().unwrap_or_else(|| launch.agent.clone()),
-        process: connection.host().process().clone(),
+        tree: connection.host().tree().clone(),
         agent_session: connection.session.clone(),
         context,
         notes,

@@ -15,6 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use skep_common::backoff::{DelayPolicy, Jitter};
+use skep_common::protocol::SPARE_MEMORY;
 use skep_config::{AgentPreset, Directories, Settings};
 use tokio::sync::{oneshot, watch};
 use tokio::time::{Instant, sleep_until, timeout};
@@ -65,6 +66,8 @@ struct State {
     slots: Vec<Slot>,
     last: u64,
     settings: Option<Arc<Settings>>,
+    /// Until when nothing is kept: memory is short.
+    spared: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -118,6 +121,12 @@ impl Shelf {
         }
     }
 
+    /// Ends everything that waits, and keeps nothing for a while.
+    pub(super) fn spare_memory(&self) {
+        self.state().spared = Some(Instant::now() + SPARE_MEMORY);
+        self.empty();
+    }
+
     /// Ends everything; nothing is kept any more.
     pub(crate) fn close(&self, how: Stop) {
         self.stop.send_if_modified(|now| now.raise(how));
@@ -146,7 +155,8 @@ impl Shelf {
         let Some(common) = &template.launch.common else { return };
         let wanted = usize::try_from(common.warm).unwrap_or(usize::MAX);
         let mut state = self.state();
-        if *self.stop.borrow() != Stop::No || !state.still_meant(&common.preset) {
+        let short = state.spared.is_some_and(|until| Instant::now() < until);
+        if *self.stop.borrow() != Stop::No || short || !state.still_meant(&common.preset) {
             return;
         }
         loop {

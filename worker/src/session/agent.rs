@@ -121,7 +121,7 @@ impl Session {
     async fn agent_started(&mut self, started: Started) -> Result<(), Broken> {
         let mut events = vec![Event::AgentStarted(AgentStarted {
             title: started.title.clone(),
-            pid: started.process.pid,
+            pid: started.tree.root.pid,
             agent_session: started.agent_session.clone(),
             context: started.context.to_owned(),
             keys: self.credentials.had().to_vec(),
@@ -135,7 +135,8 @@ impl Session {
         if former.is_some() && started.context == "new" && !self.prompted {
             events.extend(self.recall().await);
         }
-        let process = AgentProcess { title: started.title, process: started.process };
+        let process = AgentProcess { title: started.title, process: started.tree.root.clone() };
+        self.awake.agent_started(started.tree);
         self.slot = match std::mem::replace(&mut self.slot, Slot::Empty) {
             Slot::Starting(agent) => Slot::Ready(agent, process),
             other => other,
@@ -234,6 +235,7 @@ impl Session {
     /// A one-shot agent's command has ended, and its turn with it.
     async fn command_finished(&mut self, finished: Finished) -> Result<(), Broken> {
         self.slot = Slot::Empty;
+        self.awake.agent_gone();
         if let Some(status) = finished.status {
             let stopped = self.turns.cancel_cause().unwrap_or(self.stopped_for);
             let cause = if finished.stopped { stopped } else { Cause::Finished };
@@ -252,6 +254,7 @@ impl Session {
         let served = self.prompted || matches!(self.slot, Slot::Starting(_));
         let told = matches!(self.slot, Slot::Stopping(_)) || gone.told;
         self.slot = Slot::Empty;
+        self.awake.agent_gone();
         let cause = if told { self.stopped_for } else { Cause::AgentCrashed };
         if let Some(status) = gone.status {
             self.append(vec![Event::AgentExited(AgentExited { status, cause })]).await?;

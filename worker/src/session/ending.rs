@@ -13,7 +13,7 @@ use tokio::time::{Instant, timeout};
 use super::journal::Broken;
 use super::open::remember;
 use super::prompts::After;
-use super::{Halt, Session, Slot};
+use super::{Halt, Session, Slot, not_held};
 use crate::agent::acp::{Stop, ToAgent};
 use crate::turn::outcome::End;
 
@@ -54,6 +54,8 @@ impl Ending {
     pub(super) fn refusal(&self) -> ApiError {
         match self.kind {
             Kind::Close => ApiError::new(Code::SessionClosed, "the session is closed"),
+            // The engine brings it to a worker again.
+            Kind::Release if is_hibernation(self.cause) => not_held(),
             Kind::Release => {
                 ApiError::new(Code::ShuttingDown, "the worker is letting go of the session; try again")
             }
@@ -151,7 +153,8 @@ impl Session {
                     events
                         .extend(self.enter(SessionState::Interrupted, Some(words::cause(cause).to_owned())));
                 } else if !matches!(self.state, SessionState::Interrupted | SessionState::Failed) {
-                    events.extend(self.enter(SessionState::Hibernated, None));
+                    let why = (cause == Cause::Memory).then(|| words::cause(cause).to_owned());
+                    events.extend(self.enter(SessionState::Hibernated, why));
                 }
             }
         }
@@ -205,9 +208,11 @@ impl Session {
             };
             self.shared.reports.ack(id, reply);
         }
+        let hibernated = error.is_none() && is_hibernation(self.stopped_for);
         while let Ok((id, _)) = self.inbox.try_recv() {
             let error = match self.state {
                 SessionState::Closed => ApiError::new(Code::SessionClosed, "the session is closed"),
+                _ if hibernated => not_held(),
                 _ => ApiError::new(Code::WorkerGone, "the worker has let go of the session; try again"),
             };
             self.shared.reports.ack(id, Reply::Error { error });
@@ -215,4 +220,9 @@ impl Session {
         self.slot = Slot::Empty;
         self.shared.reports.released(snapshot);
     }
+}
+
+/// Whether a session that is let go of for this cause is there for the next prompt: whoever asks meanwhile is not refused.
+fn is_hibernation(cause: Cause) -> bool {
+    matches!(cause, Cause::Idle | Cause::Memory)
 }

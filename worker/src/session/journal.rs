@@ -115,6 +115,7 @@ impl Session {
                 Slot::Empty | Slot::Starting(_) | Slot::Stopping(_) => None,
             },
             agent_silent_since: self.silent_since,
+            kept_awake: self.awake.kept_by().map(str::to_owned),
             used: self.used.clone(),
             worker: Some(self.shared.worker.clone()),
             updated_at: Timestamp::now(),
@@ -128,9 +129,13 @@ impl Session {
             let before = self.published.borrow();
             let at = before.updated_at;
             let same = SessionSnapshot { head: before.head, updated_at: at, ..now.clone() };
-            // Silence is told, and is no change of the session.
-            let silence = SessionSnapshot { agent_silent_since: before.agent_silent_since, ..same.clone() };
-            if silence == *before {
+            // Silence is told, and so is what keeps it awake: that is no change of the session.
+            let told = SessionSnapshot {
+                agent_silent_since: before.agent_silent_since,
+                kept_awake: before.kept_awake.clone(),
+                ..same.clone()
+            };
+            if told == *before {
                 now.updated_at = at;
             }
             same != *before

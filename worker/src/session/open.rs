@@ -188,6 +188,7 @@ impl Opening {
             own_rules: own_rules(&spec),
             asked: std::collections::HashMap::new(),
             slot: Slot::Empty,
+            awake: super::awake::Awake::default(),
             agent_session: projection.agent_session.clone(),
             credentials: Credentials::new(self.environment, projection.keys.clone()),
             recap: None,

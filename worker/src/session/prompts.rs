@@ -125,6 +125,7 @@ impl Session {
         let Some(prompt) = self.turns.running() else { return };
         match &self.slot {
             Slot::Ready(agent, _) => {
+                self.awake.prompted();
                 let recap = self.recap.take().map(|text| ContentBlock::Text { text });
                 agent
                     .tell(ToAgent::Prompt(recap.into_iter().chain(prompt.content.iter().cloned()).collect()));

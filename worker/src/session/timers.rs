@@ -9,7 +9,6 @@ use skep_common::session::{Cause, SessionState};
 use tokio::time::Instant;
 
 use super::Session;
-use super::ending::Ending;
 use super::journal::Broken;
 use crate::agent::acp::Stop;
 
@@ -31,6 +30,8 @@ pub(super) enum Timer {
     Silence,
     /// Nothing has happened for long enough.
     Idle,
+    /// What kept the session awake has ended.
+    BackgroundOver,
 }
 
 /// The times that are set.
@@ -122,7 +123,8 @@ impl Session {
                 self.silent_since = Timestamp::now().checked_sub(SILENCE).ok();
                 Ok(())
             }
-            Timer::Idle => self.end(Ending::release(Cause::Idle), None).await,
+            Timer::Idle => self.hibernate(Cause::Idle, None).await,
+            Timer::BackgroundOver => self.background_over().await,
         }
     }
 }

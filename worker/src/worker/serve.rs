@@ -211,6 +211,7 @@ impl<'a> Worker<'a> {
                     Command::Hello(hello) => self.welcome(hello),
                     Command::Request { id, action } => self.request(id, action, ends.is_some()),
                     Command::Shutdown { cause } => ends = ends.or_else(|| Some(self.stop(cause))),
+                    Command::SpareMemory => self.shared.hosts.let_go(),
                     Command::Unknown => tracing::warn!("a command of a newer supervisor"),
                 },
                 Event::Terminate if terminated => ends = Some(self.kill(ends, Cause::WorkerStopped)),

@@ -4,6 +4,7 @@
 
 mod common;
 mod driver;
+mod hibernate;
 mod hostile;
 mod oneshot;
 mod process;

@@ -1,6 +1,6 @@
 //! Agent processes that are kept ready for new sessions (N6).
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use crate::common::{Worker, agent, alive, gone};
@@ -23,15 +23,7 @@ impl Warm {
 
     /// The pids of the first so many processes that were ready.
     fn ready(&self, count: usize) -> Vec<u32> {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            let lines = std::fs::read_to_string(&self.ready).unwrap_or_default();
-            if lines.lines().count() >= count {
-                return lines.lines().map(|line| line.parse().unwrap()).collect();
-            }
-            assert!(Instant::now() < deadline, "only {lines:?}");
-            std::thread::yield_now();
-        }
+        ready(&self.ready, count)
     }
 
     /// Runs a prompt in a new session; the pid of its agent.
@@ -46,7 +38,20 @@ impl Warm {
     }
 }
 
-fn config(ready: &std::path::Path, session: &str, warm: u32) -> String {
+/// The pids of the first so many processes that say in this file that they are ready.
+pub(crate) fn ready(file: &Path, count: usize) -> Vec<u32> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let lines = std::fs::read_to_string(file).unwrap_or_default();
+        if lines.lines().count() >= count {
+            return lines.lines().map(|line| line.parse().unwrap()).collect();
+        }
+        assert!(Instant::now() < deadline, "only {lines:?}");
+        std::thread::yield_now();
+    }
+}
+
+pub(crate) fn config(ready: &Path, session: &str, warm: u32) -> String {
     let more = format!("warm = {warm}\nenv = {{ FAKE_READY = {ready:?} }}");
     format!("{session}\n{}", agent("warm", &["many", "close"], &more))
 }

@@ -138,7 +138,7 @@ impl Driver {
     ) {
         let started = Started {
             title: self.agent.title.clone(),
-            process: process.child.process.clone(),
+            tree: process.tree.clone(),
             agent_session: session,
             context,
             notes: note.into_iter().collect(),

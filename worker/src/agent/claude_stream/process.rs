@@ -36,7 +36,7 @@ const STDERR_SHOWN: usize = 400;
 #[derive(Debug)]
 pub(super) struct Process {
     pub(super) child: Child,
-    tree: Tree,
+    pub(super) tree: Tree,
     stdout: pipe::Receiver,
     open: bool,
     buffer: Box<[u8]>,

@@ -259,7 +259,7 @@ impl Driver {
         let context = if self.run.plan.resumed.is_some() { "resumed" } else { "new" };
         let started = Started {
             title: self.run.title.clone(),
-            process: command.child.process.clone(),
+            tree: command.tree.clone(),
             agent_session,
             context,
             notes: Vec::new(),
