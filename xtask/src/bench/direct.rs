@@ -1,17 +1,22 @@
 //! An agent driven over its pipes without skep: the floor of what skep adds.
 
 use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::fd::AsFd as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Stdio};
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, ensure};
+use nix::poll::{PollFd, PollFlags, poll};
 use nix::sys::signal::{Signal, killpg};
 use serde_json::{Value, json};
 use skep_tests::cmd::{Cmd, pid};
 
 use super::table::millis;
+
+/// How long an agent may be silent, in milliseconds: it may be a cold start on a busy machine.
+const PATIENCE_MS: u16 = 60_000;
 
 /// A running agent, initialized; it and its process group are killed when dropped.
 pub(super) struct Direct {
@@ -85,6 +90,10 @@ impl Direct {
 
     fn read(&mut self) -> Result<Value> {
         let mut line = String::new();
+        if self.stdout.buffer().is_empty() {
+            let mut pipe = [PollFd::new(self.stdout.get_ref().as_fd(), PollFlags::POLLIN)];
+            ensure!(poll(&mut pipe, PATIENCE_MS)? > 0, "the agent is silent");
+        }
         ensure!(self.stdout.read_line(&mut line)? > 0, "the agent ended");
         Ok(serde_json::from_str(&line)?)
     }

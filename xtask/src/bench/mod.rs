@@ -19,13 +19,15 @@ use crate::run::{cargo, run, say};
 use table::Table;
 
 /// Measures a group of figures.
-type Measure = fn(&mut Table) -> Result<()>;
+type Measure<'a> = &'a dyn Fn(&mut Table) -> Result<()>;
 
 /// What to measure.
 #[derive(Debug, Args)]
 pub(crate) struct Bench {
     /// Only the groups whose name contains this: memory, ps, prompts, streams, workers, capture, agents, npm.
     only: Option<String>,
+    /// Of the group npm, only the agents whose name contains this.
+    agent: Option<String>,
     /// Measure in this process, which was built with optimisations.
     #[arg(long, hide = true)]
     here: bool,
@@ -38,17 +40,18 @@ impl Bench {
             run(cargo().args(["build", "--release", "--workspace", "--bins"]))?;
             let mut again = cargo();
             again.args(["run", "--quiet", "--release", "--package", "xtask", "--", "bench", "--here"]);
-            return run(again.args(self.only));
+            return run(again.args(self.only).args(self.agent));
         }
-        let groups: [(&str, Measure); 8] = [
-            ("memory", memory::measure),
-            ("ps", prompts::list),
-            ("prompts", prompts::accept),
-            ("streams", streams::measure),
-            ("workers", workers::measure),
-            ("capture", capture::measure),
-            ("agents", agents::measure),
-            ("npm", real::measure),
+        let npm = |_: &mut Table| real::measure(self.agent.as_deref());
+        let groups: [(&str, Measure<'_>); 8] = [
+            ("memory", &memory::measure),
+            ("ps", &prompts::list),
+            ("prompts", &prompts::accept),
+            ("streams", &streams::measure),
+            ("workers", &workers::measure),
+            ("capture", &capture::measure),
+            ("agents", &agents::measure),
+            ("npm", &npm),
         ];
         let mut table = Table::default();
         let mut failed = Vec::new();

@@ -18,7 +18,7 @@ use skep_tests::world::World;
 
 use super::agents::{follow, open, prompt};
 use super::direct::Direct;
-use super::table::{Table, median, millis, since, wall_nanos};
+use super::table::{median, millis, since, wall_nanos};
 use crate::agents::install;
 use crate::run::say;
 
@@ -44,8 +44,8 @@ struct Figures {
     share_running: Vec<f64>,
 }
 
-/// Prints a table of its own: its columns are ways, not targets and floors.
-pub(super) fn measure(_: &mut Table) -> Result<()> {
+/// Measures the agents whose name contains `only`, in a table of its own: its columns are ways, not targets and floors.
+pub(super) fn measure(only: Option<&str>) -> Result<()> {
     install()?;
     say(
         "\nTo the first token, median. A new session: of the agent alone, through skep, through skep with `warm = 1`;",
@@ -58,7 +58,7 @@ pub(super) fn measure(_: &mut Table) -> Result<()> {
         ["", "new: alone", "skep", "warm", "share", "running: alone", "skep", "share", "load: alone", "skep"];
     row(&head.map(str::to_owned), "ratio");
     let mut failed = Vec::new();
-    for recipe in ALL {
+    for recipe in ALL.into_iter().filter(|recipe| only.is_none_or(|only| recipe.name.contains(only))) {
         if let Err(error) = agent(recipe) {
             say(&format!("{:<12}FAILED: {error:#}", recipe.name));
             failed.push(recipe.name);

@@ -69,6 +69,9 @@ impl Table {
 
     /// Prints the table.
     pub(super) fn print(&self) {
+        if self.figures.is_empty() {
+            return;
+        }
         let heads = ["", "measured", "target", "", "floor", "ratio"];
         say(&format!(
             "\n{:<58}{:>14}{:>14} {:<7}{:>14}{:>8}",
