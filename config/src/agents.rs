@@ -25,6 +25,10 @@ pub use built_in::{PRESETS_TOML, built_in};
 pub use modes::PerMode;
 pub use words::{Directories, Driver, Quirk, ResumeBy, Share};
 
+/// What `session_clock` may be.
+const SESSION_CLOCK: std::ops::RangeInclusive<Duration> =
+    Duration::from_secs(1)..=Duration::from_secs(24 * 60 * 60);
+
 /// Where an agent is defined.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Source {
@@ -76,6 +80,8 @@ pub struct AgentPreset {
     pub tested: Option<String>,
     /// What is odd about it.
     pub quirks: Vec<Quirk>,
+    /// How coarse the clock is by which it names its sessions, for [`Quirk::SameMinuteLoad`]. Default 1 min.
+    pub session_clock: Duration,
     /// What to do when its program is missing.
     pub hint: Option<String>,
     /// The id of its own mode (or mode option) to set, for each of our permission modes.
@@ -114,6 +120,7 @@ impl AgentPreset {
             version_args: Vec::new(),
             tested: None,
             quirks: Vec::new(),
+            session_clock: Duration::from_secs(60),
             hint: None,
             mode: PerMode::default(),
             mode_args: PerMode::default(),
@@ -195,6 +202,7 @@ impl Schema for AgentPreset {
         v.value("version_args", &mut self.version_args);
         v.optional("tested", &mut self.tested);
         v.value("quirks", &mut self.quirks);
+        v.ranged("session_clock", &mut self.session_clock, SESSION_CLOCK);
         v.optional("hint", &mut self.hint);
         v.section("mode", &mut self.mode);
         v.section("mode_args", &mut self.mode_args);
@@ -206,6 +214,7 @@ impl Schema for AgentPreset {
             ("command", self.wrong_command()),
             ("keys", self.wrong_keys()),
             ("env_file", self.wrong_env_file()),
+            ("private_home", self.wrong_private_home()),
             ("authenticate", self.wrong_for_driver(self.authenticate.is_some(), Driver::Acp)),
             ("mode", self.wrong_for_driver(!self.mode.is_empty(), Driver::Acp)),
             ("share", self.wrong_for_many(self.share == Share::Worker)),
@@ -262,14 +271,22 @@ impl AgentPreset {
             return self.wrong_for_driver(true, Driver::Acp);
         } else if self.private_home {
             "each of its sessions has a home directory of its own"
-        } else if self.has_quirk(Quirk::HubDaemon) {
-            "its processes share a daemon, which runs the tools of all of them"
         } else if self.is_own_shell() {
             "the built-in shell agent keeps one session's state"
         } else {
             return None;
         };
         Some(format!("it cannot be set for this agent: {why}"))
+    }
+
+    /// Sessions that share a home directory would share the daemon: what ends one ends another.
+    fn wrong_private_home(&self) -> Option<String> {
+        (self.has_quirk(Quirk::HubDaemon) && !self.private_home).then(|| {
+            String::from(
+                "it must be true for an agent with the quirk `hub_daemon`, whose processes share a daemon in each home \
+                 directory",
+            )
+        })
     }
 
     /// Whether it is the built-in shell agent, not one that was configured under its name.

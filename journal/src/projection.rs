@@ -51,6 +51,8 @@ pub struct Projection {
     pub agent: Option<AgentStarted>,
     /// The agent's own id for the session, needed to load it again.
     pub agent_session: Option<String>,
+    /// When the agent made that session (wall clock): no later than the record that tells it.
+    pub agent_session_since: Option<Timestamp>,
     /// The names of the keys with which the agent was started last.
     pub keys: Vec<String>,
     /// Why the session was closed, if it was.
@@ -133,6 +135,7 @@ impl Default for Projection {
             used: Used::default(),
             agent: None,
             agent_session: None,
+            agent_session_since: None,
             keys: Vec::new(),
             closed: None,
             epoch: 0,
@@ -163,6 +166,9 @@ impl Projection {
             Event::PermissionResolved(resolved) => self.resolved(resolved),
             Event::TurnEnded(ended) => self.turn_ended(record.at, ended),
             Event::AgentStarted(started) => {
+                if started.context == "new" {
+                    self.agent_session_since = Some(record.at);
+                }
                 self.agent_session = Some(started.agent_session.clone());
                 self.keys.clone_from(&started.keys);
                 self.agent = Some(started.clone());

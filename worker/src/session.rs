@@ -55,7 +55,7 @@ mod timers;
 use awake::Awake;
 use credentials::Credentials;
 use ending::Ending;
-use journal::Broken;
+use journal::{Broken, note};
 use limits::Limit;
 use timers::{Deadlines, Timer};
 
@@ -219,6 +219,8 @@ pub(crate) struct Session {
     slot: Slot,
     awake: Awake,
     agent_session: Option<String>,
+    /// When the agent made that session (wall clock).
+    agent_session_since: Option<Timestamp>,
     credentials: Credentials,
     /// What the next prompt begins with, for an agent that does not know what happened before.
     recap: Option<String>,
@@ -245,6 +247,8 @@ pub(crate) struct Session {
     limit: Option<Limit>,
     deadlines: Deadlines,
     ending: Option<Ending>,
+    /// Why the running turn's agent is started only later.
+    waits: Option<String>,
     /// Why the running turn's agent cannot even be tried.
     unstartable: Option<String>,
     /// Why the agent was told to stop.
@@ -312,6 +316,13 @@ impl Session {
     async fn settle(&mut self) -> Result<(), Broken> {
         if let Some(why) = self.unstartable.take() {
             self.could_not_start(why).await?;
+        }
+        if let Some(why) = self.waits.take()
+            && self.state == SessionState::Starting
+        {
+            let told = note("warn", why.clone());
+            let waits = self.enter(SessionState::Starting, Some(why));
+            self.append(std::iter::once(told).chain(waits).collect()).await?;
         }
         self.end_unaffordable().await?;
         if self.spec.ephemeral && self.served && self.is_at_rest() && self.turns.queued().is_empty() {

@@ -126,7 +126,7 @@ fn n1_a_wrong_preset_is_refused_with_its_place_and_a_suggestion() {
     assert_snapshot!(agent("mode = 'ask'"), @r#"config.toml:3:8: `agents.mine.mode` is the text "ask", expected a table"#);
     assert_snapshot!(agent("mode_env.ask = { A = 1 }"), @"config.toml:3:16: `agents.mine.mode_env.ask`: `A` is the number 1, expected a table of texts");
     assert_snapshot!(agent("mode_args.plan = '--plan'"), @r#"config.toml:3:18: `agents.mine.mode_args.plan` is the text "--plan", expected a list, each item a text"#);
-    assert_snapshot!(agent("key = ['A']"), @"config.toml:3:1: unknown key `agents.mine.key`; did you mean `keys`? valid in `agents.mine`: title, driver, command, env, env_file, keys, private_home, authenticate, resume, resume_args, output, share, directories, warm, eof_grace, version_args, tested, quirks, hint, mode, mode_args, mode_env");
+    assert_snapshot!(agent("key = ['A']"), @"config.toml:3:1: unknown key `agents.mine.key`; did you mean `keys`? valid in `agents.mine`: title, driver, command, env, env_file, keys, private_home, authenticate, resume, resume_args, output, share, directories, warm, eof_grace, version_args, tested, quirks, session_clock, hint, mode, mode_args, mode_env");
     assert_snapshot!(agent("keys = ['A=b']"), @r#"config.toml:3:8: `agents.mine.keys`: item "A" is no variable's name alone; values belong into `env`"#);
     assert_snapshot!(agent("keys = ['SKEP_SESSION']"), @r#"config.toml:3:8: `agents.mine.keys`: "SKEP_SESSION" is skep's own; it is never passed on"#);
     assert_snapshot!(agent("output = 'claude'"), @r#"config.toml:3:10: `agents.mine.output`: only an agent with `driver = "oneshot"` has this"#);
@@ -164,9 +164,18 @@ fn secrets_in_the_environment_stay_out_of_debug_output() {
 }
 
 #[test]
+fn n1_an_agent_whose_processes_share_a_daemon_must_have_a_home_per_session() {
+    assert_snapshot!(error("[agents.cline]\nprivate_home = false\n"), @"config.toml:2:16: `agents.cline.private_home`: it must be true for an agent with the quirk `hub_daemon`, whose processes share a daemon in each home directory");
+    assert_snapshot!(agent("quirks = ['hub_daemon']"), @"config.toml:1:9: `agents.mine.private_home`: it must be true for an agent with the quirk `hub_daemon`, whose processes share a daemon in each home directory");
+    assert!(
+        parse("[agents.mine]\ncommand = ['x']\nquirks = ['hub_daemon']\nprivate_home = true\n", "t").is_ok()
+    );
+}
+
+#[test]
 fn n1_an_agent_that_knows_its_session_only_by_its_process_cannot_share_or_wait() {
     assert_snapshot!(agent("share = 'worker'\nprivate_home = true"), @"config.toml:3:9: `agents.mine.share`: it cannot be set for this agent: each of its sessions has a home directory of its own");
-    assert_snapshot!(agent("warm = 1\nquirks = ['hub_daemon']"), @"config.toml:3:8: `agents.mine.warm`: it cannot be set for this agent: its processes share a daemon, which runs the tools of all of them");
+    assert_snapshot!(agent("warm = 1\nquirks = ['hub_daemon']\nprivate_home = true"), @"config.toml:3:8: `agents.mine.warm`: it cannot be set for this agent: each of its sessions has a home directory of its own");
     assert_snapshot!(agent("warm = 1\ndriver = 'oneshot'"), @r#"config.toml:3:8: `agents.mine.warm`: only an agent with `driver = "acp"` has it; this one has "oneshot""#);
     assert_snapshot!(agent("warm = 17"), @"config.toml:3:8: `agents.mine.warm` is the number 17, expected a whole number; it must lie between 0 and 16");
     assert_snapshot!(error("[agents.shell]\nshare = 'worker'\n"), @"config.toml:2:9: `agents.shell.share`: it cannot be set for this agent: the built-in shell agent keeps one session's state");

@@ -63,11 +63,11 @@ pub enum Quirk {
     NoPermissions,
     /// Left to its default mode, a model approves its tool calls.
     ModelApproves,
-    /// It loses a session that is loaded within the wall-clock minute in which it was created.
+    /// It loses a session that is loaded within the wall-clock minute in which it was created. Such a load waits.
     SameMinuteLoad,
     /// It replays history after it has answered `session/load`.
     LateReplay,
-    /// Its processes share a daemon per home directory, in whose tree tools may run.
+    /// Its processes share a daemon per home directory, in whose tree tools may run: each session needs its own.
     HubDaemon,
     /// A cancelled turn's command runs on.
     CancelLeavesTool,

@@ -1,8 +1,8 @@
 //! The ACP driver: one task per session, which speaks with the session's agent.
 //!
 //! ```text
-//!   spawn ─▶ handshake ─▶ ready ⇄ prompt … ─▶ stop ladder ─▶ gone
-//!              └── fails, times out, exits ──────┴────────────▲
+//!   (wait) ─▶ spawn ─▶ handshake ─▶ ready ⇄ prompt … ─▶ stop ladder ─▶ gone
+//!                         └── fails, times out, exits ──────┴────────────▲
 //! ```
 //!
 //! The session hears everything in the order in which the agent said it. What the agent says is taken only while the
@@ -10,6 +10,7 @@
 
 use std::path::PathBuf;
 
+use jiff::Timestamp;
 use serde_json::value::RawValue;
 use skep_common::session::ContentBlock;
 use tokio::sync::{mpsc, watch};
@@ -200,6 +201,9 @@ impl Driver {
 
     /// Takes a seat: at a process that waits, if a new session may have it, else where the preset says.
     async fn connect(&self) -> Result<(Connection, Option<Started>), String> {
+        if let Some(not_before) = self.launch.not_before {
+            not_before.come(Timestamp::now).await;
+        }
         if self.launch.resume.is_none()
             && let Some(kind) = self.warm_kind()
             && let Some(Warmed { connection, started }) = self.hosts.shelf.take(&kind).await
@@ -246,7 +250,8 @@ impl Driver {
         if !std::mem::replace(&mut self.warmed, true)
             && let Some(kind) = self.warm_kind()
         {
-            let (launch, exe) = (Launch { resume: None, ..self.launch.clone() }, self.exe.clone());
+            let (launch, exe) =
+                (Launch { resume: None, not_before: None, ..self.launch.clone() }, self.exe.clone());
             let (hosts, tracker) = (self.hosts.clone(), self.tracker.clone());
             self.hosts.shelf.fill(&Template { launch, kind, exe, hosts, tracker });
         }

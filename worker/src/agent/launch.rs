@@ -13,6 +13,7 @@ use skep_config::env_file::EnvFileError;
 use skep_config::{AgentPreset, Directories, Driver, Quirk, ResumeBy, Settings, Share, env};
 use skep_sys::capture::{Capture, LogSpec, LogWriter};
 
+use super::coarse_clock::NotBefore;
 use super::environment::{self, Sources, Variables};
 
 /// How long a history that comes late is waited for.
@@ -54,6 +55,8 @@ pub struct Launch {
     pub resume: Option<String>,
     /// How it is brought back.
     pub resume_by: ResumeBy,
+    /// When it may be brought back, where that is not at once.
+    pub not_before: Option<NotBefore>,
     /// How long the start may take.
     pub start_timeout: Duration,
     /// How long the agent may take to end after its stdin was closed.
@@ -184,6 +187,7 @@ impl Launch {
             mark: (env::SKEP_SESSION.to_owned(), spec.id.to_string()),
             resume,
             resume_by: preset.resume,
+            not_before: None,
             start_timeout: settings.session.agent_start_timeout,
             eof_grace: preset.eof_grace,
             stop_grace: settings.session.stop_grace,

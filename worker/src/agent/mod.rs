@@ -2,6 +2,7 @@
 
 pub mod acp;
 pub(crate) mod claude_stream;
+pub mod coarse_clock;
 pub mod hosts;
 pub mod launch;
 pub(crate) mod oneshot;

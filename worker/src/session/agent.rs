@@ -1,8 +1,9 @@
 //! The session's agent: started when a prompt needs it, listened to, stopped.
 
+use jiff::Timestamp;
 use skep_common::event::{AgentExited, AgentStarted, Event};
 use skep_common::session::{AgentProcess, Cause, SessionState, TurnOutcome};
-use skep_config::Driver;
+use skep_config::{Driver, Quirk, ResumeBy};
 
 use super::journal::{Broken, note};
 use super::prompts::After;
@@ -10,6 +11,7 @@ use super::recap::recap;
 use super::{Session, Slot};
 use crate::agent::acp::{Agent, FromAgent, Gone, Said, Started, Stop, ToAgent};
 use crate::agent::claude_stream::driver::ClaudeStream;
+use crate::agent::coarse_clock::NotBefore;
 use crate::agent::launch::{Launch, Origin, is_built_in_shell};
 use crate::agent::oneshot::driver::Run;
 use crate::agent::oneshot::ending::Finished;
@@ -17,6 +19,10 @@ use crate::agent::oneshot::plan::plan;
 use crate::agent::wire::is_work;
 use crate::turn::Prompt;
 use crate::turn::outcome::{End, Seen, judge, stopped};
+
+/// Why a session's agent is not started yet.
+const SAME_MINUTE: &str = "the agent would lose the session if it loaded it so soon after it made it; it is started \
+                           when the next period of its clock begins";
 
 impl Session {
     /// Starts the agent for the running turn.
@@ -37,8 +43,12 @@ impl Session {
             captured: self.credentials.captured(),
         };
         match Launch::new(&self.spec, origin, self.agent_session.clone()) {
-            Ok(launch) => {
+            Ok(mut launch) => {
                 self.credentials.starts(launch.keys.clone());
+                launch.not_before = self.not_before();
+                if launch.not_before.is_some() {
+                    self.waits = Some(String::from(SAME_MINUTE));
+                }
                 self.launch(launch);
             }
             Err(error) => self.unstartable = Some(error.to_string()),
@@ -73,6 +83,17 @@ impl Session {
             }
             Err(unfit) => self.unstartable = Some(unfit.to_string()),
         }
+    }
+
+    /// When the agent's session can be brought back, if that is not now.
+    fn not_before(&self) -> Option<NotBefore> {
+        let preset = self.shared.settings.agents.get(&self.spec.agent)?;
+        let applies = preset.driver == Driver::Acp
+            && preset.resume != ResumeBy::None
+            && preset.has_quirk(Quirk::SameMinuteLoad)
+            && self.agent_session.is_some();
+        let created = self.agent_session_since.filter(|_| applies)?;
+        NotBefore::after(created, preset.session_clock, Timestamp::now())
     }
 
     /// Tells the agent to stop, if there is one.
@@ -127,6 +148,9 @@ impl Session {
             keys: self.credentials.had().to_vec(),
         })];
         events.extend(started.notes.into_iter().map(|text| note("warn", text)));
+        if started.context == "new" {
+            self.agent_session_since = Some(Timestamp::now());
+        }
         let former = self.agent_session.replace(started.agent_session);
         self.recap = None;
         let so_far = self.used.cost.as_ref().filter(|_| started.context != "new");

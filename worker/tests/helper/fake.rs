@@ -1,6 +1,7 @@
 //! The scripted ACP agent: how it begins, and what it sends.
 
 use std::io::{BufRead as _, Write as _};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 
@@ -38,6 +39,9 @@ impl Fake {
             let Ok(line) = line else { return };
             self.hear(&serde_json::from_str(&line).expect("the driver writes JSON"));
         }
+        while words.contains(&"undying") {
+            std::thread::park();
+        }
         if words.contains(&"farewell") {
             // Longer than a kill would wait.
             std::thread::sleep(std::time::Duration::from_millis(300));
@@ -55,6 +59,7 @@ impl Fake {
             Some("session/new") => self.open(&id),
             Some("session/set_mode") => self.set_mode(&id, &params["modeId"], "mode"),
             Some("session/set_config_option") => self.set_mode(&id, &params["value"], "option"),
+            Some("session/load") if self.loses(&params["sessionId"]) => fail(&id, -32603, "the file is gone"),
             Some("session/load") if self.is("forgets") => fail(&id, -32002, "no such session"),
             Some("session/load") => {
                 self.session = params["sessionId"].as_str().expect("an id").to_owned();
@@ -89,7 +94,11 @@ impl Fake {
 
     fn open(&mut self, id: &Value) {
         let pid = std::process::id();
-        self.session = if self.number == 0 { format!("s-{pid}") } else { format!("s-{pid}-{}", self.number) };
+        self.session = match self.period() {
+            Some(period) => format!("s-{pid} made in {period}"),
+            None if self.number == 0 => format!("s-{pid}"),
+            None => format!("s-{pid}-{}", self.number),
+        };
         if self.is("slow") {
             return;
         }
@@ -102,6 +111,19 @@ impl Fake {
             let file = std::fs::OpenOptions::new().append(true).create(true).open(path);
             writeln!(file.expect("the file"), "{pid}").expect("a line");
         }
+    }
+
+    /// The period of its clock, in seconds under `clock=`, in which it is now.
+    fn period(&self) -> Option<u64> {
+        let seconds = self.options.iter().find_map(|option| option.strip_prefix("clock="))?;
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("it is after 1970");
+        Some(now.as_secs() / seconds.parse::<u64>().expect("seconds"))
+    }
+
+    /// Whether it loses this session by loading it now: it made it in the same period of its clock.
+    fn loses(&self, session: &Value) -> bool {
+        let session = session.as_str().expect("an id");
+        self.period().is_some_and(|period| session.ends_with(&format!(" made in {period}")))
     }
 
     fn is(&self, option: &str) -> bool {

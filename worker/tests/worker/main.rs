@@ -8,6 +8,7 @@ mod hibernate;
 mod hostile;
 mod oneshot;
 mod process;
+mod quirks;
 mod session;
 mod share;
 mod warm;

@@ -49,6 +49,15 @@ impl Fake {
                 self.chunk(&tree(">&- 2>&-").to_string());
                 self.stop("end_turn");
             }
+            "hub" => {
+                let hub = hub();
+                self.chunk(&hub.to_string());
+                self.chunk(&hub_tool(hub).to_string());
+                if rest == "die" {
+                    std::process::exit(3);
+                }
+                self.stop("end_turn");
+            }
             _ => self.fail_or_ask(verb, rest, text),
         }
     }
@@ -159,6 +168,51 @@ impl Fake {
             }
             _ => self.ask(text),
         }
+    }
+}
+
+/// The daemon that all agents of one home directory share: the one that is there, or a new one, which is nobody's child
+/// and leads a session of its own. It runs a tool for each line of its pipe, and writes down the tool's pid.
+#[expect(clippy::disallowed_methods, reason = "an agent that daemonizes its hub")]
+fn hub() -> u32 {
+    let home = std::path::PathBuf::from(std::env::var_os("HOME").expect("a home"));
+    let told = home.join("hub.pid");
+    if let Ok(pid) = std::fs::read_to_string(&told) {
+        return pid.trim().parse().expect("a pid");
+    }
+    let script = "trap '' TERM HUP; mkfifo work; echo $$ >hub.new; mv hub.new hub.pid; exec >/dev/null 2>&1; \
+                  while read -r answer <work; do sleep 1000 & echo $! >\"$answer.new\"; mv \"$answer.new\" \"$answer\"; done";
+    let outer = format!("setsid sh -c '{}' & exit 0", script.replace('\'', "'\\''"));
+    let started = std::process::Command::new("sh")
+        .args(["-c", &outer])
+        .current_dir(&home)
+        .stdin(std::process::Stdio::null())
+        .stdout(std::process::Stdio::null())
+        .status();
+    assert!(started.expect("a shell").success());
+    wait_pid(&told)
+}
+
+/// A tool that the hub runs for this agent.
+fn hub_tool(hub: u32) -> u32 {
+    let home = std::path::PathBuf::from(std::env::var_os("HOME").expect("a home"));
+    let answer = format!("tool-of-{}", std::process::id());
+    std::fs::write(home.join("work"), format!("{answer}\n")).expect("the hub listens");
+    let tool = wait_pid(&home.join(&answer));
+    std::fs::remove_file(home.join(answer)).expect("it was answered");
+    let stat = std::fs::read_to_string(format!("/proc/{tool}/stat")).expect("it runs");
+    let parent = stat.rsplit(')').next().and_then(|rest| rest.split_whitespace().nth(1));
+    assert_eq!(parent, Some(hub.to_string().as_str()), "the tool runs in the hub's tree");
+    tool
+}
+
+/// The pid that somebody writes into this file.
+fn wait_pid(path: &std::path::Path) -> u32 {
+    loop {
+        if let Ok(pid) = std::fs::read_to_string(path) {
+            return pid.trim().parse().expect("a pid");
+        }
+        std::thread::sleep(std::time::Duration::from_millis(5));
     }
 }
 
