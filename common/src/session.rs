@@ -1,6 +1,7 @@
 //! The words for a session and its turns, shared by journal, protocol and API.
 
 mod limits;
+pub mod mcp;
 mod options;
 mod rules;
 
@@ -11,6 +12,7 @@ use crate::ids::{AnswerId, PermissionId, Process, PromptId, SessionId, SessionNa
 use crate::usage::{Usage, Used};
 
 pub use limits::Limits;
+pub use mcp::{McpServer, McpTransport};
 pub use options::SessionOptions;
 pub use rules::{MAX_RULES, RuleVerdict, SessionRule};
 

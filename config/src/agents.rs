@@ -64,6 +64,8 @@ pub struct AgentPreset {
     pub resume: ResumeBy,
     /// What brings back the session of an agent without ACP: arguments behind the others, with `{session}` in one.
     pub resume_args: Vec<String>,
+    /// The arguments that name a session's model, with `{model}` in one; for an agent that takes it at its start.
+    pub model_args: Vec<String>,
     /// What a one-shot agent writes. Default plain text.
     pub output: Output,
     /// Who is served by one process of it. Default one session.
@@ -112,6 +114,7 @@ impl AgentPreset {
             authenticate: None,
             resume: ResumeBy::Auto,
             resume_args: Vec::new(),
+            model_args: Vec::new(),
             output: Output::Text,
             share: Share::Session,
             directories: Directories::One,
@@ -140,6 +143,11 @@ impl AgentPreset {
             .filter(|directory| directory.is_absolute())
             .map(|directory| directory.join(program))
             .find(|path| is_executable(path))
+    }
+
+    /// The arguments that name this model; empty where the agent takes none at its start.
+    pub fn model_arguments(&self, model: &str) -> impl Iterator<Item = String> {
+        self.model_args.iter().map(move |arg| arg.replace("{model}", model))
     }
 
     /// Whether this is odd about it.
@@ -194,6 +202,7 @@ impl Schema for AgentPreset {
         v.optional("authenticate", &mut self.authenticate);
         v.value("resume", &mut self.resume);
         v.value("resume_args", &mut self.resume_args);
+        v.value("model_args", &mut self.model_args);
         v.value("output", &mut self.output);
         v.value("share", &mut self.share);
         v.value("directories", &mut self.directories);
@@ -219,6 +228,7 @@ impl Schema for AgentPreset {
             ("mode", self.wrong_for_driver(!self.mode.is_empty(), Driver::Acp)),
             ("share", self.wrong_for_many(self.share == Share::Worker)),
             ("warm", self.wrong_for_many(self.warm > 0)),
+            ("model_args", self.wrong_model_args()),
             ("version_args", has_nul(&self.version_args)),
             ("mode_args", self.mode_args.values().find_map(|args| has_nul(args))),
         ];
@@ -300,6 +310,12 @@ impl AgentPreset {
         let file = self.env_file.as_ref()?;
         let is_path = (file.starts_with('/') || file.starts_with("~/")) && !file.contains('\0');
         (!is_path).then(|| String::from("it must be an absolute path, or begin with `~/`"))
+    }
+
+    fn wrong_model_args(&self) -> Option<String> {
+        let named = self.model_args.is_empty() || self.model_args.iter().any(|arg| arg.contains("{model}"));
+        let unnamed = || Some(String::from("`{model}` stands in none of them"));
+        if named { has_nul(&self.model_args) } else { unnamed() }
     }
 
     fn wrong_for_driver(&self, is_set: bool, driver: Driver) -> Option<String> {

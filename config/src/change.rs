@@ -79,16 +79,17 @@ fn by_key(settings: &Settings) -> BTreeMap<String, String> {
     values
 }
 
-/// `agents.NAME` of a table of that agent, or below it.
+/// `agents.NAME` of a table of that agent, or below it; the same of MCP servers.
 fn agent_of(table: &str) -> Option<&str> {
-    let name = table.strip_prefix("agents.")?.split('.').next()?;
-    Some(&table[.."agents.".len() + name.len()])
+    let section = ["agents.", "mcp."].into_iter().find(|section| table.starts_with(section))?;
+    let name = table[section.len()..].split('.').next()?;
+    Some(&table[..section.len() + name.len()])
 }
 
 fn applies(key: &str) -> Applies {
     let (section, rest) = key.split_once('.').unwrap_or((key, ""));
     match (section, rest) {
-        ("daemon", "dir") | ("agents" | "permissions", _) => Applies::AllWorkers,
+        ("daemon", "dir") | ("agents" | "permissions" | "mcp", _) => Applies::AllWorkers,
         ("daemon" | "api", _) | ("logs", "level" | "debug") => Applies::NextStart,
         ("pool", rest) => match rest.split_once('.') {
             Some((PoolSettings::BACKGROUND, "capacity" | "dir" | "permission_mode")) => {
@@ -138,6 +139,7 @@ mod tests {
         );
         assert_eq!(changes("", "daemon.socket = '/x'"), one("daemon.socket", Applies::NextStart));
         assert_eq!(changes("", "agents.gemini.env.A = 'b'"), one("agents.gemini", Applies::AllWorkers));
+        assert_eq!(changes("", "mcp.m.command = 'x'"), one("mcp.m", Applies::AllWorkers));
         assert_eq!(changes("", "agents.gemini.mode.ask = 'x'"), one("agents.gemini", Applies::AllWorkers));
     }
 

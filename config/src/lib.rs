@@ -14,6 +14,7 @@ pub mod env;
 pub mod env_file;
 pub mod glob;
 pub mod logs;
+pub mod mcp;
 pub mod notify;
 pub mod oneshot;
 pub mod paths;

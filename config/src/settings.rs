@@ -6,6 +6,7 @@ use crate::agents::{self, AgentPreset};
 use crate::api::ApiSettings;
 use crate::daemon::DaemonSettings;
 use crate::logs::LogSettings;
+use crate::mcp::{self, McpServers};
 use crate::notify::NotifySettings;
 use crate::permissions::PermissionSettings;
 use crate::pool::PoolSettings;
@@ -31,6 +32,8 @@ pub struct Settings {
     pub permissions: PermissionSettings,
     /// `[agents.NAME]`: the built-in ones and the configured ones, by name.
     pub agents: BTreeMap<String, AgentPreset>,
+    /// `[mcp.NAME]`: MCP servers that every session's agent is given.
+    pub mcp: McpServers,
     /// `[notify]`.
     pub notify: NotifySettings,
     /// `[logs]`.
@@ -47,6 +50,7 @@ impl Default for Settings {
             session: SessionSettings::default(),
             permissions: PermissionSettings::default(),
             agents: agents::built_in(),
+            mcp: McpServers::new(),
             notify: NotifySettings::default(),
             logs: LogSettings::default(),
         }
@@ -64,6 +68,7 @@ impl Schema for Settings {
         v.section("notify", &mut self.notify);
         v.section("logs", &mut self.logs);
         v.entries("agents", &mut self.agents, agents::start_from);
+        v.entries("mcp", &mut self.mcp, mcp::start_from);
     }
 
     fn check(&self) -> Vec<(&'static str, String)> {

@@ -498,7 +498,7 @@ _skep() {
             return 0
             ;;
         skep__subcmd__bg)
-            opts="-C -y -v -h --agent --name --dir --timeout --permission-mode --yes --when-busy --queue --spawn-mode --sandbox --max-turns --max-tokens --max-cost --allow --deny --permission-timeout --busy-default --socket --verbose --debug --json --help"
+            opts="-C -y -v -h --agent --name --dir --timeout --permission-mode --yes --when-busy --queue --spawn-mode --sandbox --max-turns --max-tokens --max-cost --allow --deny --permission-timeout --busy-default --model --set --mcp-config --socket --verbose --debug --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -562,6 +562,18 @@ _skep() {
                     ;;
                 --busy-default)
                     COMPREPLY=($(compgen -W "refuse queue" -- "${cur}"))
+                    return 0
+                    ;;
+                --model)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --set)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --mcp-config)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --socket)
@@ -844,7 +856,7 @@ _skep() {
             return 0
             ;;
         skep__subcmd__daemon__subcmd__bg)
-            opts="-C -y -v -h --agent --name --dir --timeout --permission-mode --yes --when-busy --queue --spawn-mode --sandbox --max-turns --max-tokens --max-cost --allow --deny --permission-timeout --busy-default --socket --verbose --debug --json --help"
+            opts="-C -y -v -h --agent --name --dir --timeout --permission-mode --yes --when-busy --queue --spawn-mode --sandbox --max-turns --max-tokens --max-cost --allow --deny --permission-timeout --busy-default --model --set --mcp-config --socket --verbose --debug --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -908,6 +920,18 @@ _skep() {
                     ;;
                 --busy-default)
                     COMPREPLY=($(compgen -W "refuse queue" -- "${cur}"))
+                    return 0
+                    ;;
+                --model)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --set)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --mcp-config)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --socket)
@@ -2248,7 +2272,7 @@ _skep() {
             return 0
             ;;
         skep__subcmd__run)
-            opts="-C -y -v -h --agent --name --dir --timeout --permission-mode --yes --when-busy --queue --spawn-mode --sandbox --max-turns --max-tokens --max-cost --allow --deny --permission-timeout --busy-default --keep --socket --verbose --debug --json --help"
+            opts="-C -y -v -h --agent --name --dir --timeout --permission-mode --yes --when-busy --queue --spawn-mode --sandbox --max-turns --max-tokens --max-cost --allow --deny --permission-timeout --busy-default --model --set --mcp-config --keep --socket --verbose --debug --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2312,6 +2336,18 @@ _skep() {
                     ;;
                 --busy-default)
                     COMPREPLY=($(compgen -W "refuse queue" -- "${cur}"))
+                    return 0
+                    ;;
+                --model)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --set)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --mcp-config)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --socket)

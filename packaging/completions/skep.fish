@@ -77,6 +77,9 @@ complete -c skep -n "__fish_skep_using_subcommand run" -l deny -d 'Deny what fit
 complete -c skep -n "__fish_skep_using_subcommand run" -l permission-timeout -d 'Deny a permission request that nobody answers in this time: `90`, `5m`' -r
 complete -c skep -n "__fish_skep_using_subcommand run" -l busy-default -d 'What the session\'s prompts get while a turn runs, where they do not say' -r -f -a "refuse\t'It is refused'
 queue\t'It waits in the session\'s queue'"
+complete -c skep -n "__fish_skep_using_subcommand run" -l model -d 'The agent\'s model, by the agent\'s own name for it' -r
+complete -c skep -n "__fish_skep_using_subcommand run" -l set -d 'Set one of the agent\'s own options; can be repeated' -r
+complete -c skep -n "__fish_skep_using_subcommand run" -l mcp-config -d 'Give the agent the MCP servers of this file, `{"mcpServers": {…}}`; can be repeated' -r -F
 complete -c skep -n "__fish_skep_using_subcommand run" -l socket -d 'The daemon\'s socket (also: SKEP_SOCKET)' -r -F
 complete -c skep -n "__fish_skep_using_subcommand run" -s y -l yes -d 'Allow everything: the same as `--permission-mode bypass`'
 complete -c skep -n "__fish_skep_using_subcommand run" -l queue -d 'If a turn runs in the session, queue the prompt: the same as `--when-busy queue`'
@@ -107,6 +110,9 @@ complete -c skep -n "__fish_skep_using_subcommand bg" -l deny -d 'Deny what fits
 complete -c skep -n "__fish_skep_using_subcommand bg" -l permission-timeout -d 'Deny a permission request that nobody answers in this time: `90`, `5m`' -r
 complete -c skep -n "__fish_skep_using_subcommand bg" -l busy-default -d 'What the session\'s prompts get while a turn runs, where they do not say' -r -f -a "refuse\t'It is refused'
 queue\t'It waits in the session\'s queue'"
+complete -c skep -n "__fish_skep_using_subcommand bg" -l model -d 'The agent\'s model, by the agent\'s own name for it' -r
+complete -c skep -n "__fish_skep_using_subcommand bg" -l set -d 'Set one of the agent\'s own options; can be repeated' -r
+complete -c skep -n "__fish_skep_using_subcommand bg" -l mcp-config -d 'Give the agent the MCP servers of this file, `{"mcpServers": {…}}`; can be repeated' -r -F
 complete -c skep -n "__fish_skep_using_subcommand bg" -l socket -d 'The daemon\'s socket (also: SKEP_SOCKET)' -r -F
 complete -c skep -n "__fish_skep_using_subcommand bg" -s y -l yes -d 'Allow everything: the same as `--permission-mode bypass`'
 complete -c skep -n "__fish_skep_using_subcommand bg" -l queue -d 'If a turn runs in the session, queue the prompt: the same as `--when-busy queue`'
@@ -398,6 +404,9 @@ complete -c skep -n "__fish_skep_using_subcommand daemon; and __fish_seen_subcom
 complete -c skep -n "__fish_skep_using_subcommand daemon; and __fish_seen_subcommand_from bg" -l permission-timeout -d 'Deny a permission request that nobody answers in this time: `90`, `5m`' -r
 complete -c skep -n "__fish_skep_using_subcommand daemon; and __fish_seen_subcommand_from bg" -l busy-default -d 'What the session\'s prompts get while a turn runs, where they do not say' -r -f -a "refuse\t'It is refused'
 queue\t'It waits in the session\'s queue'"
+complete -c skep -n "__fish_skep_using_subcommand daemon; and __fish_seen_subcommand_from bg" -l model -d 'The agent\'s model, by the agent\'s own name for it' -r
+complete -c skep -n "__fish_skep_using_subcommand daemon; and __fish_seen_subcommand_from bg" -l set -d 'Set one of the agent\'s own options; can be repeated' -r
+complete -c skep -n "__fish_skep_using_subcommand daemon; and __fish_seen_subcommand_from bg" -l mcp-config -d 'Give the agent the MCP servers of this file, `{"mcpServers": {…}}`; can be repeated' -r -F
 complete -c skep -n "__fish_skep_using_subcommand daemon; and __fish_seen_subcommand_from bg" -l socket -d 'The daemon\'s socket (also: SKEP_SOCKET)' -r -F
 complete -c skep -n "__fish_skep_using_subcommand daemon; and __fish_seen_subcommand_from bg" -s y -l yes -d 'Allow everything: the same as `--permission-mode bypass`'
 complete -c skep -n "__fish_skep_using_subcommand daemon; and __fish_seen_subcommand_from bg" -l queue -d 'If a turn runs in the session, queue the prompt: the same as `--when-busy queue`'

@@ -163,6 +163,10 @@ pub(super) enum PendingWhat {
 
 /// What the actor has to do.
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a few at a time, performed at once; the largest is sent on as it is"
+)]
 pub(crate) enum Effect {
     /// Send a request to a worker; its acknowledgement or failure comes back with the same id.
     Send {

@@ -96,6 +96,7 @@ impl Engine {
             }
             Some(_) => return Err(invalid("spawn_mode must be `same-dir` or `worktree`")),
         }
+        request.options.check().map_err(|why| invalid(&why))?;
         let settings = self.settings();
         let agent = match request.agent {
             Some(agent) => Choice::Given(self.check_agent(&settings, agent, path)?),

@@ -26,6 +26,7 @@ mod rules;
 mod streams;
 
 #[cfg(test)]
+mod options;
 mod people;
 
 #[cfg(test)]

@@ -14,9 +14,11 @@ use skep_sys::tree::Tree;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
+use super::choices::Wanted;
 use super::connection::Connection;
 use super::host::{Host, Of, WeakHost};
 use super::launch::{Common, Launch};
+use super::mcp::Servers;
 use super::warm::Shelf;
 
 /// What a process was started with that sessions must have in common to be served by it.
@@ -29,6 +31,9 @@ pub(super) struct Kind {
     cwd: Option<PathBuf>,
     mode: Option<String>,
     authenticate: Option<String>,
+    /// What a session is opened with ahead of time, too.
+    choices: Wanted,
+    mcp: Servers,
 }
 
 /// Values of the environment may be keys.
@@ -49,6 +54,8 @@ impl Kind {
             cwd: one.then(|| launch.cwd.clone()),
             mode: launch.mode.clone(),
             authenticate: launch.authenticate.clone(),
+            choices: launch.choices.clone(),
+            mcp: launch.mcp.clone(),
         }
     }
 }

@@ -13,8 +13,10 @@ use skep_config::env_file::EnvFileError;
 use skep_config::{AgentPreset, Directories, Driver, Quirk, ResumeBy, Settings, Share, env};
 use skep_sys::capture::{Capture, LogSpec, LogWriter};
 
+use super::choices::Wanted;
 use super::coarse_clock::NotBefore;
 use super::environment::{self, Sources, Variables};
+use super::mcp::Servers;
 
 /// How long a history that comes late is waited for.
 const QUIET: Duration = Duration::from_millis(300);
@@ -67,6 +69,10 @@ pub struct Launch {
     pub authenticate: Option<String>,
     /// The agent's own mode that fits the session's.
     pub mode: Option<String>,
+    /// The model and options that are set when it has opened the session.
+    pub(crate) choices: Wanted,
+    /// The MCP servers that it is given.
+    pub(crate) mcp: Servers,
     /// How long the agent must tell no history after it loaded a session; zero where it is known to tell it before.
     pub quiet: Duration,
     /// The agent leaves the command of a cancelled turn running.
@@ -164,6 +170,10 @@ impl Launch {
         let mut argv = command(preset, &sources.search_path())?;
         if preset.driver != Driver::Oneshot {
             argv.extend(preset.mode_args.of(spec.permission_mode).into_iter().flatten().map(OsString::from));
+            let model = spec.options.model.as_deref();
+            argv.extend(
+                model.into_iter().flat_map(|model| preset.model_arguments(model)).map(OsString::from),
+            );
         }
         if preset.private_home {
             private_home(&home(origin.session_dir))
@@ -182,6 +192,7 @@ impl Launch {
             argv,
             cwd: PathBuf::from(&spec.cwd),
             common: common(preset, origin, &env),
+            mcp: Servers::of(&settings.mcp, &spec.options, &env),
             keys: environment::keys(&env, preset, sources),
             env: Environment(env),
             mark: (env::SKEP_SESSION.to_owned(), spec.id.to_string()),
@@ -193,6 +204,11 @@ impl Launch {
             stop_grace: settings.session.stop_grace,
             authenticate: preset.authenticate.clone(),
             mode: preset.mode.of(spec.permission_mode).cloned(),
+            choices: Wanted {
+                model: spec.options.model.clone(),
+                named_at_start: !preset.model_args.is_empty(),
+                options: spec.options.set.clone(),
+            },
             quiet: quiet(preset),
             leaves_tools: preset.has_quirk(Quirk::CancelLeavesTool),
             stderr: Capture::new(origin.logs, log("process.log")),

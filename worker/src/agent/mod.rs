@@ -9,12 +9,14 @@ pub(crate) mod oneshot;
 pub mod probe;
 
 mod auth;
+mod choices;
 mod connection;
 mod ears;
 mod environment;
 mod host;
 mod last_words;
 mod leftover;
+mod mcp;
 mod mode;
 mod process;
 mod start;

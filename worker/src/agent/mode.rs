@@ -68,7 +68,7 @@ impl Offer {
 }
 
 /// The values of a choice, whether or not they come in groups.
-fn choices(options: &Value) -> Vec<String> {
+pub(super) fn choices(options: &Value) -> Vec<String> {
     let grouped = options.as_array().into_iter().flatten();
     texts(options, "value")
         .into_iter()
@@ -76,7 +76,8 @@ fn choices(options: &Value) -> Vec<String> {
         .collect()
 }
 
-fn texts(list: &Value, key: &str) -> Vec<String> {
+/// The texts under this key of the list's items.
+pub(super) fn texts(list: &Value, key: &str) -> Vec<String> {
     let items = list.as_array().into_iter().flatten();
     items.filter_map(|item| item[key].as_str().map(ToOwned::to_owned)).collect()
 }

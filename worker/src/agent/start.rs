@@ -11,7 +11,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use super::connection::{CallError, Connection};
 use super::launch::Launch;
 use super::wire::{self, Abilities};
-use super::{auth, mode};
+use super::{auth, choices, mode};
 
 /// How long an agent may take to list its sessions.
 const LIST: Duration = Duration::from_secs(2);
@@ -72,11 +72,11 @@ async fn first_words(connection: &mut Connection, launch: &Launch) -> Result<Beg
 /// Opens the agent's own session, or brings it back, in the mode that it is to have.
 pub(super) async fn open(connection: &mut Connection, launch: &Launch) -> Result<Started, String> {
     let mut signed_in = connection.signed_in;
-    let mut notes = Vec::new();
+    let (servers, mut notes) = launch.mcp.offer(&connection.abilities);
     let mut context = "new";
     let mut opened = None;
     if let Some(former) = &launch.resume {
-        match bring_back(connection, launch, former, &mut signed_in).await? {
+        match bring_back(connection, launch, (former, &servers), &mut signed_in).await? {
             Ok((how, result)) => {
                 (context, opened) = (how, Some(result));
             }
@@ -85,11 +85,14 @@ pub(super) async fn open(connection: &mut Connection, launch: &Launch) -> Result
     }
     let opened = match opened {
         Some(opened) => opened,
-        None => open_new(connection, launch, &mut signed_in).await?,
+        None => open_new(connection, launch, &servers, &mut signed_in).await?,
     };
     if let Some(wanted) = &launch.mode {
         notes.extend(mode::set(connection, wanted, &opened).await);
     }
+    choices::set(connection, &launch.choices, &opened)
+        .await
+        .map_err(|refused| format!("agent `{}` cannot serve the session: {refused}", launch.agent))?;
     Ok(Started {
         title: connection.abilities.title.clone().unwrap_or_else(|| launch.agent.clone()),
         tree: connection.host().tree().clone(),
@@ -102,9 +105,10 @@ pub(super) async fn open(connection: &mut Connection, launch: &Launch) -> Result
 async fn open_new(
     connection: &mut Connection,
     launch: &Launch,
+    servers: &Value,
     signed_in: &mut bool,
 ) -> Result<Box<RawValue>, String> {
-    let params = json!({"cwd": launch.cwd, "mcpServers": []});
+    let params = json!({"cwd": launch.cwd, "mcpServers": servers});
     let result = call(connection, launch, "session/new", &params, signed_in).await?;
     let result = result.map_err(|error| refusal(&launch.agent, "session/new", &error))?;
     let session = wire::session_id(&result)
@@ -142,10 +146,10 @@ async fn call(
 async fn bring_back(
     connection: &mut Connection,
     launch: &Launch,
-    former: &str,
+    (former, servers): (&str, &Value),
     signed_in: &mut bool,
 ) -> Result<Result<(&'static str, Box<RawValue>), String>, String> {
-    let params = json!({"sessionId": former, "cwd": launch.cwd, "mcpServers": []});
+    let params = json!({"sessionId": former, "cwd": launch.cwd, "mcpServers": servers});
     let (resume, load) = (connection.abilities.resume, connection.abilities.load);
     let (method, context) = match launch.resume_by {
         ResumeBy::None => return Ok(Err(String::from("its preset says that it cannot be brought back"))),

@@ -38,6 +38,8 @@ pub(crate) struct Abilities {
     pub(crate) resume: bool,
     pub(crate) close: bool,
     pub(crate) list: bool,
+    pub(crate) mcp_http: bool,
+    pub(crate) mcp_sse: bool,
     pub(crate) auth: Vec<AuthMethod>,
 }
 
@@ -95,6 +97,8 @@ impl Abilities {
             resume: session["resume"].is_object(),
             close: session["close"].is_object(),
             list: session["list"].is_object(),
+            mcp_http: abilities["mcpCapabilities"]["http"].as_bool().unwrap_or(false),
+            mcp_sse: abilities["mcpCapabilities"]["sse"].as_bool().unwrap_or(false),
             auth: value["authMethods"]
                 .as_array()
                 .into_iter()

@@ -62,6 +62,10 @@ impl Session {
         let preset = match preset {
             Some(preset) if preset.driver == Driver::Oneshot => preset,
             Some(preset) if preset.driver == Driver::ClaudeStream => {
+                if let Err(refused) = launch.choices.without_acp() {
+                    self.unstartable = Some(refused.to_string());
+                    return;
+                }
                 let (title, resume_args) = (preset.title.clone(), preset.resume_args.clone());
                 let agent = ClaudeStream { launch, title, resume_args };
                 self.slot = Slot::Starting(agent.start(exe, &self.shared.tracker));
@@ -74,7 +78,8 @@ impl Session {
             }
         };
         let prompt = self.turns.running().map(Prompt::text).unwrap_or_default();
-        match plan(preset, self.spec.permission_mode, &prompt, launch.resume.as_deref()) {
+        match plan(preset, (self.spec.permission_mode, &self.spec.options), &prompt, launch.resume.as_deref())
+        {
             Ok(plan) => {
                 launch.argv = plan.argv(launch.argv.first().cloned().unwrap_or_default());
                 let run = Run { launch, plan, title: preset.title.clone() };

@@ -22,6 +22,8 @@ pub(crate) struct Fake {
     asks_again: bool,
     signed_in: bool,
     log: String,
+    /// What the session was opened with.
+    servers: String,
     options: Vec<String>,
 }
 
@@ -56,12 +58,21 @@ impl Fake {
             Some("initialize") => self.initialize(&id),
             Some("authenticate") => self.authenticate(&id, params),
             Some("session/new") if self.is("auth") && !self.signed_in => fail(&id, -32000, "sign in"),
-            Some("session/new") => self.open(&id),
+            Some("session/new") => {
+                self.servers = params["mcpServers"].to_string();
+                self.open(&id);
+            }
             Some("session/set_mode") => self.set_mode(&id, &params["modeId"], "mode"),
+            Some("session/set_model") => {
+                self.log = format!("model {}", params["modelId"].as_str().expect("a model"));
+                answer(&id, &json!({}));
+            }
+            Some("session/set_config_option") if params["configId"] != "m" => self.set_option(&id, params),
             Some("session/set_config_option") => self.set_mode(&id, &params["value"], "option"),
             Some("session/load") if self.loses(&params["sessionId"]) => fail(&id, -32603, "the file is gone"),
             Some("session/load") if self.is("forgets") => fail(&id, -32002, "no such session"),
             Some("session/load") => {
+                self.servers = params["mcpServers"].to_string();
                 self.session = params["sessionId"].as_str().expect("an id").to_owned();
                 self.load(&id);
             }
@@ -163,6 +174,7 @@ impl Fake {
                         "close": self.is("close").then(|| json!({})),
                         "list": self.is("lists").then(|| json!({})),
                     },
+                    "mcpCapabilities": {"http": true},
                 },
                 "agentInfo": {"name": "fake", "version": "1"},
                 "authMethods": methods,
@@ -180,10 +192,24 @@ impl Fake {
             let modes = json!([{"id": "auto", "name": "Auto"}, {"id": "manual", "name": "Manual"}]);
             opened["modes"] = json!({"currentModeId": "auto", "availableModes": modes});
         }
+        if self.is("models") {
+            let models = json!([{"modelId": "small", "name": "S"}, {"modelId": "big", "name": "B"}]);
+            opened["models"] = json!({"currentModelId": "small", "availableModels": models});
+        }
+        if self.is("settings") {
+            opened["configOptions"] = settings("small", false);
+        }
         if self.is("options") {
             opened["configOptions"] = option("auto");
         }
         opened
+    }
+
+    fn set_option(&mut self, id: &Value, params: &Value) {
+        self.log = format!("{} {}", params["configId"].as_str().expect("an id"), params["value"]);
+        let model = params["value"].as_str().unwrap_or("small");
+        let model = if self.is("stubborn") { "small" } else { model };
+        answer(id, &json!({"configOptions": settings(model, params["value"] == true)}));
     }
 
     fn set_mode(&mut self, id: &Value, wanted: &Value, by: &str) {
@@ -299,6 +325,14 @@ impl Fake {
             say(&json!({"jsonrpc": "2.0", "id": prompt, "result": {"stopReason": reason}}));
         }
     }
+}
+
+fn settings(model: &str, brave: bool) -> Value {
+    let models = json!([{"group": "g", "options": [{"value": "small"}, {"value": "big"}]}]);
+    json!([
+        {"id": "llm", "category": "model", "type": "select", "currentValue": model, "options": models},
+        {"id": "brave", "type": "boolean", "currentValue": brave},
+    ])
 }
 
 fn option(now: &str) -> Value {

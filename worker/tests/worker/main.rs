@@ -7,6 +7,7 @@ mod driver;
 mod hibernate;
 mod hostile;
 mod oneshot;
+mod options;
 mod process;
 mod quirks;
 mod session;

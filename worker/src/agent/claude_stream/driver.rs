@@ -141,7 +141,7 @@ impl Driver {
             tree: process.tree.clone(),
             agent_session: session,
             context,
-            notes: note.into_iter().collect(),
+            notes: note.into_iter().chain(self.agent.launch.mcp.unused()).collect(),
         };
         self.title = Some(Started { notes: Vec::new(), ..started.clone() });
         self.say(FromAgent::Started(started)).await;

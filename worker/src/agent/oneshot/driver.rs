@@ -262,7 +262,7 @@ impl Driver {
             tree: command.tree.clone(),
             agent_session,
             context,
-            notes: Vec::new(),
+            notes: self.run.launch.mcp.unused().into_iter().collect(),
         };
         self.say(FromAgent::Started(started)).await;
     }

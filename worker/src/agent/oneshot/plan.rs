@@ -8,7 +8,7 @@ use std::ffi::OsString;
 
 use serde_json::json;
 use serde_json::value::{RawValue, to_raw_value};
-use skep_common::session::{PermissionMode, PermissionOption};
+use skep_common::session::{PermissionMode, PermissionOption, SessionOptions};
 use skep_config::{AgentPreset, Output};
 
 use crate::acp::message::clip;
@@ -50,15 +50,27 @@ pub(crate) enum Unfit {
     TooLong,
     #[error("the prompt has a NUL, which no argument can have")]
     Nul,
+    #[error("the agent's command takes no model; its preset needs `model_args`")]
+    Model,
+    #[error("the agent is a command for each prompt and has no options that could be set")]
+    Options,
 }
 
 /// Plans the run of `preset` for `prompt`; `session` is the agent's own id, where it has said one.
 pub(crate) fn plan(
     preset: &AgentPreset,
-    mode: PermissionMode,
+    (mode, options): (PermissionMode, &SessionOptions),
     prompt: &str,
     session: Option<&str>,
 ) -> Result<Plan, Unfit> {
+    if options.model.is_some() && preset.model_args.is_empty() {
+        return Err(Unfit::Model);
+    }
+    if !options.set.is_empty() {
+        return Err(Unfit::Options);
+    }
+    let named = options.model.as_deref().map(|model| preset.model_arguments(model).collect::<Vec<_>>());
+    let mut model = named.unwrap_or_default();
     let session = session.filter(|id| is_session(id) && !preset.resume_args.is_empty());
     let mut resume: Option<Vec<String>> =
         session.map(|id| preset.resume_args.iter().map(|arg| arg.replace("{session}", id)).collect());
@@ -66,17 +78,21 @@ pub(crate) fn plan(
     let mut mode = keeps.cloned();
     let template = preset.command.get(1..).unwrap_or_default();
     let has = |what: &str| template.iter().any(|arg| arg == what);
-    let (resume_placed, mode_placed) = (has("{resume}"), has("{mode}"));
+    let (resume_placed, mode_placed, model_placed) = (has("{resume}"), has("{mode}"), has("{model}"));
     let mut args = Vec::with_capacity(template.len() + 4);
     for arg in template {
         match arg.as_str() {
             "{resume}" => args.extend(resume.take().unwrap_or_default()),
             "{mode}" => args.extend(mode.take().unwrap_or_default()),
+            "{model}" => args.append(&mut model),
             arg => args.push(with_prompt(arg, prompt)?),
         }
     }
     if !mode_placed {
         args.extend(mode.unwrap_or_default());
+    }
+    if !model_placed {
+        args.append(&mut model);
     }
     if !resume_placed {
         args.extend(resume.unwrap_or_default());
@@ -166,7 +182,30 @@ mod tests {
     }
 
     fn args(command: &[&str], mode: PermissionMode, prompt: &str, session: Option<&str>) -> Vec<String> {
-        plan(&preset(command), mode, prompt, session).unwrap().args
+        plan(&preset(command), (mode, &SessionOptions::default()), prompt, session).unwrap().args
+    }
+
+    fn plan_of(command: &[&str], mode: PermissionMode, prompt: &str) -> Result<Plan, Unfit> {
+        plan(&preset(command), (mode, &SessionOptions::default()), prompt, None)
+    }
+
+    #[test]
+    fn a_model_stands_where_the_preset_says_or_is_refused() {
+        let ask = PermissionMode::Ask;
+        let chosen = SessionOptions { model: Some(String::from("-big one")), ..SessionOptions::default() };
+        let with = |command: &[&str], args: &[&str]| {
+            let model_args = args.iter().map(|arg| (*arg).to_owned()).collect();
+            let preset = AgentPreset { model_args, ..preset(command) };
+            plan(&preset, (ask, &chosen), "hi", Some("s")).map(|plan| plan.args)
+        };
+        let flag = ["--model={model}"];
+        let end = ["-", "--model=-big one", "--resume", "s"];
+        assert_eq!(with(&["x", "-"], &flag).unwrap(), end);
+        assert_eq!(with(&["x", "{model}", "-"], &flag).unwrap(), ["--model=-big one", "-", "--resume", "s"]);
+        assert_eq!(with(&["x"], &[]), Err(Unfit::Model));
+        assert_eq!(args(&["x", "{model}", "-"], ask, "hi", None), ["-"]);
+        let set = SessionOptions { set: [("a".into(), "b".into())].into(), ..SessionOptions::default() };
+        assert_eq!(plan(&preset(&["x"]), (ask, &set), "hi", None), Err(Unfit::Options));
     }
 
     #[test]
@@ -192,9 +231,9 @@ mod tests {
 
     #[test]
     fn a_prompt_without_a_place_is_piped_in() {
-        let planned = plan(&preset(&["x"]), PermissionMode::Ask, "hi\0", None).unwrap();
+        let planned = plan_of(&["x"], PermissionMode::Ask, "hi\0").unwrap();
         assert_eq!((planned.stdin.as_deref(), planned.asks), (Some("hi\0"), false));
-        let planned = plan(&preset(&["x", "{prompt}"]), PermissionMode::Ask, "hi", None).unwrap();
+        let planned = plan_of(&["x", "{prompt}"], PermissionMode::Ask, "hi").unwrap();
         assert_eq!(planned.stdin, None);
     }
 
@@ -207,9 +246,9 @@ mod tests {
             (PermissionMode::Plan, true),
             (PermissionMode::Deny, true),
         ] {
-            assert_eq!(plan(&preset(&["x"]), mode, "hi", None).unwrap().asks, asks, "{mode:?}");
+            assert_eq!(plan_of(&["x"], mode, "hi").unwrap().asks, asks, "{mode:?}");
         }
-        let planned = plan(&preset(&["x", "-p", "{prompt}"]), PermissionMode::Deny, "rm it", None).unwrap();
+        let planned = plan_of(&["x", "-p", "{prompt}"], PermissionMode::Deny, "rm it").unwrap();
         let question = planned.question("/bin/x").unwrap();
         assert_eq!(question.call.ask().title, "/bin/x -p 'rm it'");
         assert_eq!(question.call.ask().tool_kind, "execute");
@@ -217,7 +256,7 @@ mod tests {
 
     #[test]
     fn g13_what_cannot_be_an_argument_is_refused() {
-        let planned = |prompt: &str| plan(&preset(&["x", "{prompt}"]), PermissionMode::Ask, prompt, None);
+        let planned = |prompt: &str| plan_of(&["x", "{prompt}"], PermissionMode::Ask, prompt);
         assert_eq!(planned("a\0b"), Err(Unfit::Nul));
         assert_eq!(planned(&"a".repeat(ARGUMENT + 1)), Err(Unfit::TooLong));
         assert!(planned(&"a".repeat(ARGUMENT)).is_ok());

@@ -19,6 +19,14 @@ impl Fake {
                 self.chunk(&self.log);
                 self.stop("end_turn");
             }
+            "count-servers" => {
+                self.chunk(&self.count_servers());
+                self.stop("end_turn");
+            }
+            "args" => {
+                self.chunk(&std::env::args().collect::<Vec<_>>().join(" "));
+                self.stop("end_turn");
+            }
             "silent" => self.stop("end_turn"),
             "env" => {
                 let names: Vec<String> =
@@ -60,6 +68,14 @@ impl Fake {
             }
             _ => self.fail_or_ask(verb, rest, text),
         }
+    }
+
+    /// The names of the servers, and how long the value of a variable is: it may be a secret.
+    fn count_servers(&self) -> String {
+        let servers: Vec<serde_json::Value> = serde_json::from_str(&self.servers).expect("a list");
+        let names: Vec<_> = servers.iter().map(|server| server["name"].as_str().expect("a name")).collect();
+        let value = servers.iter().find_map(|server| server["env"][0]["value"].as_str()).unwrap_or_default();
+        format!("{} <{}>", names.join(" "), value.len().saturating_sub(2))
     }
 
     fn fail_or_ask(&mut self, verb: &str, rest: &str, text: &str) {

@@ -1,0 +1,139 @@
+//! The MCP servers that an agent is given: the configured ones and the session's own, filled in from the agent's
+//! environment, in ACP's shape. Pure. What comes out may hold secrets: it goes to the agent and nowhere else.
+
+use std::ffi::OsString;
+use std::fmt;
+
+use serde_json::{Value, json};
+use skep_common::session::{McpServer, McpTransport, SessionOptions};
+use skep_config::mcp::McpServers;
+
+use super::wire::Abilities;
+
+/// The servers of a session, ready to be passed on.
+#[derive(Default, Clone, PartialEq, Eq)]
+pub(crate) struct Servers {
+    ready: Vec<(String, McpServer)>,
+    /// The names of the session's own.
+    own: Vec<String>,
+    /// Why others are not passed on.
+    left_out: Vec<String>,
+}
+
+/// Names only: values may be secrets.
+impl fmt::Debug for Servers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.ready.iter().map(|(name, _)| name)).finish()
+    }
+}
+
+impl Servers {
+    /// The session's servers, filled in from its environment, in which a later value of a variable wins.
+    pub(crate) fn of(
+        configured: &McpServers,
+        options: &SessionOptions,
+        env: &[(OsString, OsString)],
+    ) -> Self {
+        let lookup = |name: &str| {
+            let found = env.iter().rev().find(|(known, _)| known == name);
+            found.and_then(|(_, value)| value.clone().into_string().ok())
+        };
+        let own = |name: &String| options.mcp_servers.contains_key(name);
+        let own_names = options.mcp_servers.keys().cloned().collect();
+        let mut servers = Self { own: own_names, ..Self::default() };
+        let configured = configured.iter().filter(|(name, _)| !own(name));
+        for (name, server) in configured.chain(&options.mcp_servers) {
+            match server.expanded(lookup) {
+                Ok(server) => servers.ready.push((name.clone(), server)),
+                Err(unset) => servers.leave_out(name, &unset.to_string()),
+            }
+        }
+        servers
+    }
+
+    fn leave_out(&mut self, name: &str, why: &str) {
+        self.left_out.push(format!("the MCP server `{name}` is not passed on: {why}"));
+    }
+
+    /// The parameter `mcpServers` for an agent that can do this, and remarks for people about what it does not get.
+    pub(crate) fn offer(&self, abilities: &Abilities) -> (Value, Vec<String>) {
+        let mut offered = self.clone();
+        let mut list = Vec::new();
+        for (name, server) in &self.ready {
+            let how = match server.transport() {
+                McpTransport::Stdio => None,
+                McpTransport::Http => Some(("http", abilities.mcp_http)),
+                McpTransport::Sse => Some(("sse", abilities.mcp_sse)),
+            };
+            match how {
+                None => list.push(json!({
+                    "name": name, "command": server.command, "args": server.args, "env": pairs(&server.env),
+                })),
+                Some((how, true)) => list.push(json!({
+                    "type": how, "name": name, "url": server.url, "headers": pairs(&server.headers),
+                })),
+                Some((how, false)) => {
+                    offered.leave_out(name, &format!("the agent cannot use servers of type `{how}`"));
+                }
+            }
+        }
+        (Value::Array(list), offered.left_out)
+    }
+
+    /// The remark that an agent without ACP gets none; nothing where the session has none of its own.
+    pub(crate) fn unused(&self) -> Option<String> {
+        (!self.own.is_empty()).then(|| {
+            let names = self.own.join(", ");
+            format!("the agent gets no MCP servers ({names}): it does not speak ACP")
+        })
+    }
+}
+
+fn pairs(map: &std::collections::BTreeMap<String, String>) -> Vec<Value> {
+    map.iter().map(|(name, value)| json!({"name": name, "value": value})).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use agent_client_protocol_schema::v1;
+
+    use super::*;
+
+    fn servers(env: &[(&str, &str)]) -> Servers {
+        let configured = skep_config::parse(
+            "[mcp.own]\ncommand = 'old'\n[mcp.all]\nurl = 'http://h/${PATH_PART}'\n[mcp.events]\ntype = 'sse'\nurl = 'http://h'\n",
+            "t",
+        );
+        let options: SessionOptions = serde_json::from_str(
+            r#"{"mcp_servers":{"own":{"command":"new","args":["-x"],"env":{"TOKEN":"${TOKEN}"}}}}"#,
+        )
+        .unwrap();
+        let env: Vec<_> = env.iter().map(|(name, value)| (name.into(), value.into())).collect();
+        Servers::of(&configured.unwrap().mcp, &options, &env)
+    }
+
+    #[test]
+    fn servers_are_passed_on_as_the_schema_says_if_the_agent_can_use_them() {
+        let servers = servers(&[("TOKEN", "old"), ("PATH_PART", "mcp"), ("TOKEN", "s3cret")]);
+        let able = Abilities { mcp_http: true, mcp_sse: true, ..Abilities::default() };
+        let (list, notes) = servers.offer(&able);
+        assert!(notes.is_empty(), "{notes:?}");
+        let typed: Vec<v1::McpServer> = serde_json::from_value(list.clone()).unwrap();
+        assert_eq!(typed.len(), 3);
+        let own = list.as_array().unwrap().iter().find(|server| server["name"] == "own").unwrap();
+        assert_eq!((&own["command"], &own["env"][0]["value"]), (&json!("new"), &json!("s3cret")));
+        assert!(!format!("{servers:?}").contains("s3cret"));
+    }
+
+    #[test]
+    fn what_an_agent_does_not_get_is_told() {
+        let (list, notes) =
+            servers(&[("TOKEN", "x")]).offer(&Abilities { mcp_http: true, ..Abilities::default() });
+        assert_eq!(list.as_array().unwrap().len(), 1);
+        let notes = notes.join("\n");
+        assert!(notes.contains("`all` is not passed on: the variable `PATH_PART` is not set"), "{notes}");
+        assert!(notes.contains("`events` is not passed on: the agent cannot use"), "{notes}");
+        assert_eq!(Servers::default().unused(), None);
+        assert!(servers(&[("TOKEN", "x")]).unused().unwrap().contains("own"));
+    }
+}
