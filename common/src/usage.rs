@@ -1,9 +1,12 @@
 //! What turns cost: tokens, and money as exact decimals. Pure; every sum saturates, none drifts.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::session::TurnOutcome;
 
 /// Millionths in one unit of a currency.
 const MICROS: u64 = 1_000_000;
@@ -183,6 +186,19 @@ impl Tokens {
         }
     }
 
+    /// What has come to `before`.
+    #[must_use]
+    pub const fn since(self, before: Self) -> Self {
+        Self {
+            input: self.input.saturating_sub(before.input),
+            output: self.output.saturating_sub(before.output),
+            cached_read: self.cached_read.saturating_sub(before.cached_read),
+            cached_write: self.cached_write.saturating_sub(before.cached_write),
+            thought: self.thought.saturating_sub(before.thought),
+            total: self.total.saturating_sub(before.total),
+        }
+    }
+
     /// Whether nothing is known.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -231,6 +247,9 @@ pub struct Used {
     /// Turns that were begun: one for each prompt that ran.
     #[serde(default)]
     pub turns: u64,
+    /// Turns that have ended, by how.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub ended: BTreeMap<TurnOutcome, u64>,
     /// Tokens.
     #[serde(default, skip_serializing_if = "Tokens::is_empty")]
     pub tokens: Tokens,
@@ -244,6 +263,13 @@ impl Used {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
+    }
+
+    /// Adds a turn that has ended so.
+    pub fn end(&mut self, outcome: TurnOutcome, usage: &Usage) {
+        let count = self.ended.entry(outcome).or_default();
+        *count = count.saturating_add(1);
+        self.add(usage);
     }
 
     /// Adds what a turn has used.

@@ -39,6 +39,18 @@ fn sessions(registry: &mut Registry, metrics: &Metrics) {
     for count in &metrics.turns {
         add(&turns, vec![("outcome", word(&count.outcome))], float(count.count));
     }
+    let tokens =
+        counters(registry, "tokens", "Tokens of the turns that the daemon saw end, by what they were", None);
+    let used = metrics.tokens;
+    for (kind, count) in [
+        ("input", used.input),
+        ("output", used.output),
+        ("cached_read", used.cached_read),
+        ("cached_write", used.cached_write),
+        ("thought", used.thought),
+    ] {
+        add(&tokens, vec![("kind", kind.to_owned())], float(count));
+    }
     let waiting = gauges(registry, "permissions_waiting", "Permission requests that wait for an answer");
     set(&waiting, Vec::new(), metrics.permissions_waiting);
     let oldest = Gauges::default();

@@ -282,7 +282,7 @@ impl Projection {
         }
         self.settle(ended.prompt, Fate::Ended(ended.outcome));
         self.undelivered.clear();
-        self.used.add(&ended.usage);
+        self.used.end(ended.outcome, &ended.usage);
         self.last_turn = Some(TurnSummary {
             prompt: ended.prompt,
             outcome: ended.outcome,

@@ -18,6 +18,7 @@ use skep_common::api::{ProcessUsage, SessionInfo, WaitingPermission};
 use skep_common::code::{ApiError, Code};
 use skep_common::ids::{Process, SessionId, SessionName, WorkerId};
 use skep_common::session::{Head, SessionSnapshot, SessionSpec, SessionState, TurnOutcome};
+use skep_common::usage::Tokens;
 use tokio::sync::watch;
 
 /// How many removals the change feed remembers; a reader that is further behind gets a new snapshot.
@@ -175,6 +176,8 @@ pub struct Index {
     turns: HashMap<TurnOutcome, u64>,
     agents: HashMap<SessionId, Process>,
     agent_changes: u64,
+    /// What they used.
+    tokens: Tokens,
 }
 
 impl Default for Index {
@@ -188,6 +191,7 @@ impl Default for Index {
             turns: HashMap::new(),
             agents: HashMap::new(),
             agent_changes: 0,
+            tokens: Tokens::default(),
         }
     }
 }
@@ -279,11 +283,15 @@ impl Index {
         let entry = self.entries.get_mut(&id)?;
         let head = snapshot.head;
         let before = std::mem::replace(&mut entry.snapshot, snapshot);
-        if let Some(ended) =
-            entry.snapshot.last_turn.as_ref().filter(|turn| Some(*turn) != before.last_turn.as_ref())
-        {
-            *self.turns.entry(ended.outcome).or_default() += 1;
+        // Snapshots may skip turns, but not their sums.
+        let (used, known) = (&entry.snapshot.used, &before.used);
+        for (outcome, count) in &used.ended {
+            let more = count.saturating_sub(known.ended.get(outcome).copied().unwrap_or(0));
+            if more > 0 {
+                *self.turns.entry(*outcome).or_default() += more;
+            }
         }
+        self.tokens = self.tokens.plus(used.tokens.since(known.tokens));
         entry.snapshot.head = before.head;
         entry.changed = generation;
         Self::advance(entry, head);
@@ -423,6 +431,12 @@ impl Index {
     #[must_use]
     pub fn closed(&self) -> usize {
         self.iter().filter(|entry| entry.is_closed()).count()
+    }
+
+    /// Tokens of the turns that were seen to end.
+    #[must_use]
+    pub const fn tokens(&self) -> Tokens {
+        self.tokens
     }
 
     /// How many turns were seen to end, by outcome.

@@ -25,6 +25,9 @@ pub struct Metrics {
     pub sessions: Vec<SessionCount>,
     /// Turns that the daemon saw end since it started, by outcome.
     pub turns: Vec<TurnCount>,
+    /// Tokens that these turns used, as far as their agents told.
+    #[serde(default)]
+    pub tokens: crate::usage::Tokens,
     /// Permission requests that wait.
     pub permissions_waiting: u64,
     /// For how long the oldest of them has waited, in seconds.

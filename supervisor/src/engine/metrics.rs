@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use skep_common::api::{Metrics, ProcessUsage, SessionCount, TurnCount, WorkerInfo, WorkerUsage};
 use skep_common::code::{ApiError, Code};
+use skep_common::usage::Tokens;
 use skep_sys::usage;
 
 use super::Engine;
@@ -14,6 +15,7 @@ use crate::sessions::Index;
 pub(super) struct Counts {
     sessions: Vec<SessionCount>,
     turns: Vec<TurnCount>,
+    tokens: Tokens,
     /// When each permission request that waits was asked, oldest first.
     asked: Vec<Timestamp>,
 }
@@ -28,7 +30,7 @@ impl Counts {
         turns.sort_by_key(|count| format!("{:?}", count.outcome));
         let asked =
             index.waiting_permissions().iter().map(|waiting| waiting.permission.requested_at).collect();
-        Self { sessions, turns, asked }
+        Self { sessions, turns, tokens: index.tokens(), asked }
     }
 }
 
@@ -54,6 +56,7 @@ impl Engine {
             workers,
             sessions: counts.sessions,
             turns: counts.turns,
+            tokens: counts.tokens,
             permissions_waiting: u64::try_from(counts.asked.len()).unwrap_or(u64::MAX),
             permissions_oldest_seconds: counts.asked.first().map(age),
         })

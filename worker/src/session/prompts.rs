@@ -142,7 +142,7 @@ impl Session {
         let Some(ended) = self.turns.end() else { return Ok(()) };
         let end = self.with_limit(end);
         let usage = self.meter.turn(self.answer_tokens.take());
-        self.used.add(&usage);
+        self.used.end(end.outcome, &usage);
         let resolution = match end.outcome {
             TurnOutcome::Cancelled | TurnOutcome::Limit => Resolution::Cancelled,
             _ => Resolution::Withdrawn,
