@@ -12,7 +12,7 @@ use crate::error::Failure;
 use crate::guard::Pinned;
 use crate::router::App;
 
-/// A JSON body. An absent or empty one stands for `{}`, where the type allows that.
+/// A JSON body. An absent or empty one, or `null`, stands for `{}`, where the type allows that.
 #[derive(Debug)]
 pub(crate) struct Body<T>(pub(crate) T);
 
@@ -26,7 +26,8 @@ impl<T: DeserializeOwned> FromRequest<App> for Body<T> {
                 let why = "the body did not come in time (api.limits.body_timeout)";
                 Failure::new(Code::RequestTimeout, why)
             })??;
-        parse(if bytes.is_empty() { b"{}" } else { &bytes }).map(Self)
+        let absent = matches!(bytes.trim_ascii(), b"" | b"null");
+        parse(if absent { b"{}" } else { &bytes }).map(Self)
     }
 }
 

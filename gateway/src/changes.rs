@@ -9,7 +9,7 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _};
 use serde_json::json;
 use skep_common::api::SessionList;
-use skep_common::code::ApiError;
+use skep_common::code::{ApiError, Code};
 use skep_supervisor::engine::Engine;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -65,7 +65,7 @@ pub(crate) fn as_events(app: &App) -> Response {
             }
             Told::Beat => BEAT,
             Told::Failed(error) => farewell(error),
-            Told::Stopping => Bytes::new(),
+            Told::Stopping => sse::end(&Code::ShuttingDown.as_str()),
         })
     });
     streaming(HttpBody::from_stream(body))

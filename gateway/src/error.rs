@@ -48,6 +48,7 @@ pub(crate) const fn status(code: Code) -> StatusCode {
         | Code::DirectoryNotAllowed
         | Code::AgentNotFound
         | Code::ConfigInvalid
+        | Code::NotSupported
         | Code::PasswordRequired => StatusCode::UNPROCESSABLE_ENTITY,
         Code::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         Code::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
@@ -80,7 +81,6 @@ pub(crate) const fn status(code: Code) -> StatusCode {
             StatusCode::SERVICE_UNAVAILABLE
         }
         Code::AgentFailed => StatusCode::BAD_GATEWAY,
-        Code::NotSupported => StatusCode::NOT_IMPLEMENTED,
         Code::ProtocolMismatch => StatusCode::UPGRADE_REQUIRED,
         Code::SessionReadOnly | Code::StorageFailed => StatusCode::INSUFFICIENT_STORAGE,
         Code::TimedOut => StatusCode::GATEWAY_TIMEOUT,

@@ -41,6 +41,10 @@ const FAREWELL: Duration = Duration::from_secs(1);
 /// Pause after the system had no descriptor or memory for a connection.
 const EXHAUSTED: Duration = Duration::from_millis(100);
 
+/// What hyper may keep of a connection beyond a request's head, in bytes: a reader that is slow costs this, the size of a
+/// head, and the block that waits behind them.
+const SPARE: usize = 4 * 1024;
+
 /// Limits of the HTTP API.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
@@ -281,6 +285,7 @@ where
     let mut http = hyper::server::conn::http1::Builder::new();
     http.timer(TokioTimer::new())
         .header_read_timeout(limits.header_timeout)
+        .max_buf_size((limits.max_head + SPARE).max(8 * 1024))
         .keep_alive(true)
         .half_close(false);
     let serving = http.serve_connection(TokioIo::new(stream), service).with_upgrades();

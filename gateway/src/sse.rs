@@ -8,7 +8,7 @@ use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::response::{IntoResponse as _, Response};
 use bytes::{BufMut as _, Bytes, BytesMut};
 use serde::Serialize;
-use skep_common::code::{ApiError, ErrorBody};
+use skep_common::code::{ApiError, Code, ErrorBody};
 use skep_journal::Line;
 
 use crate::follower::{Follower, Step};
@@ -38,7 +38,8 @@ pub(crate) fn of_session(follower: Follower, first: Bytes) -> Response {
             Step::Lines(lines) => frame(&lines),
             Step::Beat => BEAT,
             Step::Failed(error) => return Some((Ok(farewell(error)), None)),
-            Step::Complete | Step::Stopping => return None,
+            Step::Complete => return Some((Ok(end("complete")), None)),
+            Step::Stopping => return Some((Ok(end(&Code::ShuttingDown.as_str())), None)),
         };
         Some((Ok(block), Some((follower, Bytes::new()))))
     });
@@ -49,6 +50,11 @@ pub(crate) fn of_session(follower: Follower, first: Bytes) -> Response {
 pub(crate) fn message(event: &str, data: &impl Serialize) -> Bytes {
     let json = serde_json::to_string(data).unwrap_or_default();
     Bytes::from(format!("event: {event}\ndata: {json}\n\n"))
+}
+
+/// The last message of a stream that ends because there is no more of it, or because the daemon stops.
+pub(crate) fn end(reason: &str) -> Bytes {
+    message("end", &serde_json::json!({ "reason": reason }))
 }
 
 /// The last message of a stream that cannot go on.

@@ -1,7 +1,8 @@
 //! A session's events from its journal: a JSON page, or a stream that follows (server-sent events, WebSocket).
 //!
 //! In a stream, what has no `id` is about the stream itself: `epoch` (data `{"epoch":N}`) names the writer's epoch, at
-//! the start and when it changes; `error` (data: an error body) ends a stream whose next events are gone. A heartbeat
+//! the start and when it changes; `error` (data: an error body) ends a stream whose next events are gone; `end` says why
+//! another one ends (`{"reason":"complete"}` or `shutting_down`; a WebSocket has its close code). A heartbeat
 //! comes when nothing else does. A record that is damaged on disk is shown as `corrupt` with `{"seq":N,"kind":"corrupt"}`.
 
 use std::path::Path;

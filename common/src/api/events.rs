@@ -18,6 +18,7 @@ pub struct EventsQuery {
     pub epoch: Option<u64>,
     /// JSON pages only: at most so many events (1 to 1,000; default 100).
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", param(minimum = 1, maximum = 1_000))]
     pub limit: Option<u32>,
     /// Instead of `after`: begin so many turns back.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -31,9 +31,11 @@ pub struct LogsQuery {
     pub log_type: LogType,
     /// Only lines that contain this text, in upper or lower case (1 to 200 characters); applied before `tail`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", param(min_length = 1, max_length = 200))]
     pub grep: Option<String>,
-    /// Only the last so many lines.
+    /// Only the last so many lines (at most 100,000).
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", param(maximum = 100_000))]
     pub tail: Option<u32>,
     /// Go on as the log grows.
     #[serde(default)]

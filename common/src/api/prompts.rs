@@ -89,5 +89,6 @@ pub struct RunQuery {
     /// Wait for the end of the turn, at most so many seconds (1 to 3,600): 200 with `turn`, or 202 if it still runs
     /// then. The run goes on when the client does not wait any more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", param(minimum = 1, maximum = 3_600))]
     pub wait: Option<u32>,
 }

@@ -122,6 +122,7 @@ pub struct SessionQuery {
     pub needs_you: Option<bool>,
     /// At most so many (1 to 500; default 100).
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", param(minimum = 1, maximum = 500))]
     pub limit: Option<u32>,
     /// The `next` of the page before. Sessions that came or went meanwhile shift nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]

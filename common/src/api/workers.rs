@@ -104,8 +104,9 @@ pub struct AddWorker {
     /// Its directory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dir: Option<String>,
-    /// How many sessions it may hold.
+    /// How many sessions it may hold (1 to 1,000).
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schema(minimum = 1, maximum = 1_000))]
     pub capacity: Option<u32>,
     /// The default mode of its sessions.
     #[serde(default, skip_serializing_if = "Option::is_none")]

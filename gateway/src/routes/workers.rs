@@ -62,7 +62,7 @@ pub(crate) async fn add(
     operation_id = "delete_worker",
     tag = "workers",
     params(("id" = String, Path, description = "The worker: its id, or its pid")),
-    responses((status = 204, description = "Gone")),
+    responses((status = 204, description = "Its processes are gone; it stays listed, as stopped")),
 )]
 pub(crate) async fn remove(
     State(app): State<App>,

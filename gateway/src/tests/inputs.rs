@@ -201,7 +201,7 @@ async fn limits_names_and_ids_that_are_taken() {
         bench.post("/sessions", json!({"name": "one", "cwd": bench.cwd(), "continue_open": true})).await;
     assert_eq!((status, found["id"].as_str()), (StatusCode::OK, Some(id.to_string().as_str())));
     let sandbox = json!({"cwd": bench.cwd(), "sandbox": true});
-    assert_eq!(code(&bench.post("/sessions", sandbox).await), (501, "not_supported"));
+    assert_eq!(code(&bench.post("/sessions", sandbox).await), (422, "not_supported"));
     bench.end().await;
 }
 
