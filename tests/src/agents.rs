@@ -44,6 +44,22 @@ pub fn python_cache_dir() -> PathBuf {
     cache("python", &[python_dir().join(PYTHON_PINNED)])
 }
 
+/// The same for the tools of the client in `web/`: a `node_modules` in `skep-tests/web-HASH`.
+///
+/// # Panics
+///
+/// When the pins cannot be read, or there is no home.
+#[must_use]
+pub fn web_cache_dir() -> PathBuf {
+    cache("web", &PINNED.map(|name| web_dir().join(name)))
+}
+
+/// The client in `web/`, which has [`PINNED`] of its own.
+#[must_use]
+pub fn web_dir() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("web")
+}
+
 fn cache(name: &str, pins: &[PathBuf]) -> PathBuf {
     let mut hasher = DefaultHasher::new();
     for path in pins {
@@ -76,6 +92,16 @@ pub fn programs() -> PathBuf {
 #[must_use]
 pub fn python() -> PathBuf {
     installed(python_cache_dir().join("bin/python"))
+}
+
+/// What the client in `web/` is built with and needs.
+///
+/// # Panics
+///
+/// When it is not installed, naming the command that installs it.
+#[must_use]
+pub fn web_modules() -> PathBuf {
+    installed(web_cache_dir().join("node_modules"))
 }
 
 fn installed(path: PathBuf) -> PathBuf {

@@ -14,6 +14,8 @@ pub mod api;
 
 pub mod env;
 
+pub mod relay;
+
 pub mod terminal;
 
 pub mod model;

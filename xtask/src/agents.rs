@@ -7,7 +7,9 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
-use skep_tests::agents::{PINNED, PYTHON_PINNED, cache_dir, pinned_dir, python_cache_dir, python_dir};
+use skep_tests::agents::{
+    PINNED, PYTHON_PINNED, cache_dir, pinned_dir, python_cache_dir, python_dir, web_cache_dir, web_dir,
+};
 
 use crate::run::{cargo, output, run, say, tool};
 use crate::tools;
@@ -33,11 +35,24 @@ pub(crate) fn install() -> Result<()> {
         if python.is_dir() {
             fs::remove_dir_all(&python).with_context(|| format!("failed to remove {}", python.display()))?;
         }
-        say(&format!("installing the Python SDK into {} (once, some seconds, 40 MB)", python.display()));
+        say(&format!(
+            "installing the Python SDK and the API's testers into {} (once, a minute, 90 MB)",
+            python.display()
+        ));
         place(&python, fill_python)?;
         ensure!(knows_the_sdk(&python), "{} cannot import the SDK", python.display());
     }
-    Ok(())
+    install_web()
+}
+
+/// Installs the tools of the client in `web/` if they are not there.
+fn install_web() -> Result<()> {
+    let web = web_cache_dir();
+    if web.is_dir() {
+        return Ok(());
+    }
+    say(&format!("installing the web client's tools into {} (once, some seconds, 40 MB)", web.display()));
+    place(&web, |dir| ci(&web_dir(), dir))
 }
 
 /// Makes a directory of the cache in one step, as far as anybody else can see.
@@ -54,7 +69,11 @@ fn place(dir: &Path, fill: impl Fn(&Path) -> Result<()>) -> Result<()> {
 }
 
 fn knows_the_sdk(python: &Path) -> bool {
-    output(tool(python.join("bin/python")).args(["-c", "import acp"])).is_ok()
+    output(
+        tool(python.join("bin/python"))
+            .args(["-c", "import acp, prometheus_client, schemathesis, websockets"]),
+    )
+    .is_ok()
 }
 
 fn fill_python(dir: &Path) -> Result<()> {
@@ -69,17 +88,21 @@ fn fill_python(dir: &Path) -> Result<()> {
 }
 
 fn fill(dir: &Path) -> Result<()> {
-    for name in PINNED {
-        fs::copy(pinned_dir().join(name), dir.join(name))
-            .with_context(|| format!("failed to copy {name}"))?;
-    }
-    let mut npm = tool("npm");
-    npm.args(["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]).current_dir(dir);
-    run(&mut npm).context("failed to install the tests' agents (npm and its registry are needed)")?;
-    all_checked(&dir.join("node_modules/.package-lock.json"))?;
+    ci(&pinned_dir(), dir)?;
     // The one script that an agent needs: it puts opencode's program for this machine into its place.
     let opencode = dir.join("node_modules/opencode-ai");
     run(tool(dir.join("node_modules/.bin/node")).arg("postinstall.mjs").current_dir(opencode))
+}
+
+/// Installs what the lock file in `pins` says.
+fn ci(pins: &Path, dir: &Path) -> Result<()> {
+    for name in PINNED {
+        fs::copy(pins.join(name), dir.join(name)).with_context(|| format!("failed to copy {name}"))?;
+    }
+    let mut npm = tool("npm");
+    npm.args(["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]).current_dir(dir);
+    run(&mut npm).context("failed to install what tests need (npm and its registry are needed)")?;
+    all_checked(&dir.join("node_modules/.package-lock.json"))
 }
 
 /// Whether each package that npm installed has a hash. The lock has some without: packages for other systems, which

@@ -1,4 +1,4 @@
-//! Development commands: `cargo xtask check`, `agents`, `bench`, `demo`, `soak`, `gen`.
+//! Development commands: `cargo xtask check`, `agents`, `install`, `bench`, `demo`, `soak`, `gen`.
 
 mod agents;
 mod bench;
@@ -27,6 +27,8 @@ enum Command {
     Check,
     /// Run only the tests with real agents from npm, installed at their pinned versions.
     Agents,
+    /// Install what others wrote and the tests drive, without running anything.
+    Install,
     /// Measure what skep costs, as figures and ratios of one run.
     Bench(bench::Bench),
     /// Show something to a person.
@@ -45,6 +47,7 @@ fn main() -> ExitCode {
     let result = match Xtask::parse().command {
         Command::Check => check::run(),
         Command::Agents => agents::test(),
+        Command::Install => agents::install(),
         Command::Bench(bench) => bench.run(),
         Command::Demo { what } => what.run(),
         Command::Soak(soak) => soak.run(),

@@ -79,6 +79,9 @@ mod third_parties;
 mod peers;
 
 #[cfg(test)]
+mod outside;
+
+#[cfg(test)]
 mod contract;
 
 #[cfg(test)]
