@@ -64,6 +64,7 @@ pub fn openapi_json() -> String {
     document["components"]["securitySchemes"] = json!({ "token": { "type": "http", "scheme": "bearer" } });
     document["security"] = json!([{ "token": [] }]);
     complete(&mut document["components"]["schemas"]);
+    widen(&mut document);
     let errors = errors();
     document["components"]["responses"] = Value::Object(responses(&errors));
     let paths = document["paths"].as_object_mut().into_iter().flatten();
@@ -92,6 +93,22 @@ fn complete(schemas: &mut Value) {
     // The derive passes over `deny_unknown_fields` of enums.
     for block in schemas["ContentBlock"]["oneOf"].as_array_mut().into_iter().flatten() {
         block["additionalProperties"] = json!(false);
+    }
+}
+
+/// Numbers of 32 bits without a sign are derived as if they had one.
+fn widen(value: &mut Value) {
+    if value["format"] == "int32"
+        && value["minimum"].is_number()
+        && let Some(schema) = value.as_object_mut()
+    {
+        schema.remove("format");
+        schema.entry("maximum").or_insert_with(|| json!(u32::MAX));
+    }
+    match value {
+        Value::Object(map) => map.values_mut().for_each(widen),
+        Value::Array(items) => items.iter_mut().for_each(widen),
+        _ => {}
     }
 }
 
