@@ -13,7 +13,6 @@ use skep_tests::relay::Relay;
 mod fuzzed;
 mod manual;
 mod python;
-mod slow;
 mod surface;
 mod typescript;
 

@@ -68,7 +68,7 @@ fn q2_a_websocket_learns_by_its_close_why_there_is_no_more() {
 #[test]
 fn r2_a_parser_of_openmetrics_understands_every_number() {
     let env = TestEnv::new();
-    let _ran = env.skep(["run", "--agent", "fake", "--name", "s", "tokens 7 5"]).run().ok();
+    let _ran = env.skep(["run", "--agent", "fake", "--name", "s", "say hello\ntokens 7 5"]).run().ok();
     let _waits = env.skep(["bg", "--agent", "fake", "--name", "asks", "ask execute a deed"]).run().ok();
     let _asked = env.wait_session("asks", "its question", |session| session["state"] == "needs_you");
     let text = env.api().request("GET", "/metrics", None).is(200);

@@ -15,7 +15,7 @@ fn names(page: &Value) -> Vec<&str> {
 
 fn run(env: &TestEnv, name: &str, script: &str) -> Value {
     json!({
-        "session": {"name": name, "cwd": env.work(), "agent": "fake"},
+        "session": {"name": name, "cwd": env.work(), "agent": "fake", "continue_open": true},
         "prompt": {"content": [{"type": "text", "text": script}]},
     })
 }
