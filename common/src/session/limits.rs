@@ -73,7 +73,7 @@ mod tests {
     fn used(turns: u64, total: u64, micros: u64) -> Used {
         let cost = Cost { amount: Amount::from_micros(micros), currency: String::from("USD") };
         let cost = (micros > 0).then_some(cost);
-        Used { turns, tokens: Tokens { total, ..Tokens::default() }, cost }
+        Used { turns, tokens: Tokens { total, ..Tokens::default() }, cost, ..Used::default() }
     }
 
     #[test]
