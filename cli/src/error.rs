@@ -136,6 +136,7 @@ fn exit_for(code: Code) -> Exit {
         | Code::TooManyRequests
         | Code::Overloaded
         | Code::TooManySessions => Exit::Busy,
+        Code::CredentialsMissing => Exit::NeedsPerson,
         Code::ShuttingDown => Exit::Unreachable,
         Code::TimedOut | Code::RequestTimeout => Exit::TimedOut,
         Code::RouteNotFound

@@ -40,6 +40,11 @@ impl Source {
     }
 }
 
+/// No prompt of one's own: the one whose turn was cut off, asked for at the command line.
+pub(crate) const fn again() -> PromptInput {
+    PromptInput { text: String::new(), source: Source::Argument }
+}
+
 /// Reads the prompt: the argument, or standard input for `-` and for a pipe.
 pub(crate) fn read(ctx: &Context, argument: Option<String>) -> Result<PromptInput, CliError> {
     let terminal = ctx.screen.input_terminal;

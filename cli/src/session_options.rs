@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use serde::Deserialize;
-use skep_common::session::{Limits, McpServer, SessionOptions};
+use skep_common::session::{Limits, McpServer, Resume, SessionOptions};
 use skep_common::usage::Amount;
 
 use crate::arguments::{Busy, seconds};
@@ -48,6 +48,30 @@ pub(crate) struct SessionOptionArgs {
     /// Secrets stand there as `${VARIABLE}` and are filled in when the agent starts.
     #[arg(long, value_name = "FILE")]
     mcp_config: Vec<PathBuf>,
+    /// What brings the session back whose agent, worker or machine died; the turn that was cut off is not run again.
+    #[arg(long, value_name = "POLICY", value_enum)]
+    resume: Option<ResumePolicy>,
+}
+
+/// The values of `--resume`.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum ResumePolicy {
+    /// The next prompt, with the session's context.
+    OnPrompt,
+    /// By itself, with its context; queued prompts go on.
+    Always,
+    /// The next prompt, without the context.
+    Never,
+}
+
+impl From<ResumePolicy> for Resume {
+    fn from(policy: ResumePolicy) -> Self {
+        match policy {
+            ResumePolicy::OnPrompt => Self::OnPrompt,
+            ResumePolicy::Always => Self::Always,
+            ResumePolicy::Never => Self::Never,
+        }
+    }
 }
 
 impl SessionOptionArgs {
@@ -60,6 +84,7 @@ impl SessionOptionArgs {
             mcp_servers.extend(read_servers(path)?);
         }
         let options = SessionOptions {
+            resume: self.resume.map(Resume::from),
             when_busy: self.busy_default.map(Into::into),
             limits,
             rules: Some(self.rules.0.clone()).filter(|rules| !rules.is_empty()),

@@ -62,6 +62,7 @@ pub(crate) fn prompt(
         consent,
         timeout_seconds,
         environment: None,
+        retry_interrupted: false,
     }
 }
 

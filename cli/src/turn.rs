@@ -9,7 +9,7 @@ use skep_common::code::Code;
 use skep_common::event::{Event, PermissionRequested, Record, TurnEnded};
 use skep_common::ids::PermissionId;
 use skep_common::sanitise::one_line;
-use skep_common::session::TurnOutcome;
+use skep_common::session::{Cause, TurnOutcome};
 use skep_common::words;
 use skep_config::notify::Occasion;
 use tokio::time::{Duration, sleep_until};
@@ -336,6 +336,13 @@ impl<'a> Watch<'a> {
             End::Gone(exit, why) => {
                 let session = label(&self.session);
                 screen.say(format!("the prompt did not run in session {session}: {why}"));
+                if why == words::cause(Cause::Credentials) {
+                    let now: SessionInfo =
+                        self.follower.client().get(&format!("/sessions/{}", self.session.id)).await?;
+                    let keys: Vec<String> = now.needed_keys().map(|key| one_line(key).into_owned()).collect();
+                    screen
+                        .say_more(format!("set {} and prompt again: both prompts run then", keys.join(", ")));
+                }
                 screen.say_more(self.way_back());
                 Ok(exit)
             }
@@ -391,6 +398,10 @@ impl<'a> Watch<'a> {
         if self.since.elapsed() >= notify::LONG_TURN {
             let done = turn.outcome == TurnOutcome::Completed;
             notify::ring(self.ctx, if done { Occasion::Done } else { Occasion::Failed });
+        }
+        if turn.outcome == TurnOutcome::Interrupted && !self.session.ephemeral {
+            let session = label(&self.session);
+            screen.say_more(format!("run it again: skep prompt {session} --retry-interrupted"));
         }
         if turn.outcome == TurnOutcome::Cancelled {
             let session = label(&self.session);

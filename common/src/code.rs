@@ -57,6 +57,8 @@ pub enum Code {
     SessionLeased,
     /// The session's disk failed; it is read-only until it is opened anew.
     SessionReadOnly,
+    /// Keys that the session's agent had are given by nobody now; the message names them.
+    CredentialsMissing,
     /// The session's agent could not be started or spoke nonsense.
     AgentFailed,
     /// No preset or configured agent of that name.

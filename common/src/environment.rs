@@ -69,6 +69,17 @@ pub fn wrong_pattern(pattern: &str) -> Option<&'static str> {
     (!is_name).then_some("is no variable's name, nor the beginning of one with a `*`")
 }
 
+/// Why a session needs a person whose agent's keys are missing: `credentials`, and their names.
+#[must_use]
+pub fn needs(keys: &[String]) -> String {
+    format!("credentials: {}", keys.join(", "))
+}
+
+/// The names in a reason that [`needs`] gave; none in any other.
+pub fn needed(why: Option<&str>) -> impl Iterator<Item = &str> {
+    why.and_then(|why| why.strip_prefix("credentials: ")).into_iter().flat_map(|keys| keys.split(", "))
+}
+
 /// A value that may be a key: never shown, cleared when it is dropped.
 #[derive(Clone, PartialEq, Eq, Default)]
 pub struct Secret(Zeroizing<String>);
@@ -275,6 +286,13 @@ mod tests {
         assert!(read(&serde_json::to_string(&many).unwrap()).unwrap_err().contains("more than"));
         let large = format!(r#"{{"A":"{}"}}"#, "x".repeat(MAX_BYTES));
         assert!(read(&large).unwrap_err().contains("larger than"));
+    }
+
+    #[test]
+    fn the_reason_names_the_keys() {
+        let keys = ["A_KEY".to_owned(), "B_KEY".to_owned()];
+        assert_eq!(needed(Some(&needs(&keys))).collect::<Vec<_>>(), keys);
+        assert_eq!(needed(Some("the disk failed")).chain(needed(None)).count(), 0);
     }
 
     #[test]

@@ -108,6 +108,9 @@ pub struct PromptQueued {
     /// Seconds until its turn is cancelled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout_seconds: Option<u64>,
+    /// The prompt whose turn was cut off, if this runs it again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_of: Option<PromptId>,
 }
 
 /// Data of `prompt_dropped`.

@@ -121,6 +121,9 @@ pub enum Action {
         /// What the session's agents are started with from here on; none changes nothing.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         environment: Option<CapturedEnvironment>,
+        /// Run the turn that was cut off again; `content` is empty then.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        retry: bool,
     },
     /// Cancel the running turn. No turn: acknowledged.
     Cancel {

@@ -8,12 +8,13 @@ mod rules;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::environment::needed;
 use crate::ids::{AnswerId, PermissionId, Process, PromptId, SessionId, SessionName, WorkerId};
 use crate::usage::{Usage, Used};
 
 pub use limits::Limits;
 pub use mcp::{McpServer, McpTransport};
-pub use options::SessionOptions;
+pub use options::{Resume, SessionOptions};
 pub use rules::{MAX_RULES, RuleVerdict, SessionRule};
 
 /// Where a session stands.
@@ -119,6 +120,8 @@ pub enum Cause {
     Upgraded,
     /// The agent gave it up by itself.
     AgentGaveUp,
+    /// Keys that its agent had are missing.
+    Credentials,
     /// The disk refused.
     StorageFailed,
     /// Nobody knows: the machine lost power, or the record is gone.
@@ -404,6 +407,12 @@ pub struct SessionSnapshot {
 }
 
 impl SessionSnapshot {
+    /// The keys that nobody has given, where the session needs a person for them.
+    pub fn needed_keys(&self) -> impl Iterator<Item = &str> {
+        let needs = self.state == SessionState::NeedsYou && self.waiting.is_empty();
+        needed(self.why.as_deref().filter(|_| needs))
+    }
+
     /// A session of which nothing is known yet but where it stands.
     #[must_use]
     pub fn blank(id: SessionId, state: SessionState, now: Timestamp) -> Self {

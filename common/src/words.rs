@@ -71,6 +71,7 @@ pub const fn cause(cause: Cause) -> &'static str {
         Cause::Finished => "its command has ended",
         Cause::Upgraded => "a newer skep took over",
         Cause::AgentGaveUp => "the agent gave it up",
+        Cause::Credentials => "keys that its agent had are missing",
         Cause::StorageFailed => "the disk failed",
         Cause::Unknown => "the cause is unknown",
         Cause::Other => "a cause that this version does not know",

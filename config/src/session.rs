@@ -4,10 +4,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use skep_common::environment::wrong_pattern;
-use skep_common::session::{Limits, PermissionMode, WhenBusy};
+use skep_common::session::{Limits, PermissionMode, Resume, WhenBusy};
 
-use crate::schema::{Schema, Visitor};
-use crate::value::{ByteSize, choice};
+use crate::schema::{Refusal, Schema, Setting, Visitor};
+use crate::value::{ByteSize, choice, no_choice};
 
 choice!(PermissionMode {
     "ask" => Ask,
@@ -19,17 +19,29 @@ choice!(PermissionMode {
 
 choice!(WhenBusy { "refuse" => Refuse, "queue" => Queue });
 
-/// What happens to prompts that waited when a turn was interrupted, the daemon stopped or the machine went down.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub enum Resume {
-    /// They are held until a person prompts or releases them.
-    #[default]
-    Ask,
-    /// They run as soon as the session is open again.
-    Always,
-}
+impl Setting for Resume {
+    fn expected() -> String {
+        String::from("one of \"on_prompt\", \"always\", \"never\"")
+    }
 
-choice!(Resume { "ask" => Ask, "always" => Always });
+    fn read(value: &toml::de::DeValue<'_>) -> Result<Self, Refusal> {
+        match value.as_str().ok_or(Refusal::Type)? {
+            // `ask` is what it was called before there was `never`.
+            "on_prompt" | "ask" => Ok(Self::OnPrompt),
+            "always" => Ok(Self::Always),
+            "never" => Ok(Self::Never),
+            other => Err(Refusal::Value(no_choice(other, &["on_prompt", "always", "never"]))),
+        }
+    }
+
+    fn write(&self) -> toml::Value {
+        match self {
+            Self::OnPrompt => "on_prompt".into(),
+            Self::Always => "always".into(),
+            Self::Never => "never".into(),
+        }
+    }
+}
 
 /// The settings of new sessions, and what is kept of closed ones.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,7 +54,7 @@ pub struct SessionSettings {
     pub permission_timeout: Option<Duration>,
     /// What a prompt to a busy session gets where it does not say (Q6). Default `refuse`.
     pub when_busy: WhenBusy,
-    /// What happens to held prompts. Default `ask`.
+    /// What brings a session back whose agent, worker or machine died. Default `on_prompt`.
     pub resume: Resume,
     /// Open sessions at most (G17, Q6). Default 50.
     pub max_open: u32,
@@ -84,7 +96,7 @@ impl Default for SessionSettings {
             permission_mode: PermissionMode::Ask,
             permission_timeout: None,
             when_busy: WhenBusy::Refuse,
-            resume: Resume::Ask,
+            resume: Resume::OnPrompt,
             max_open: 50,
             max_queued: 100,
             idle_timeout: Duration::from_secs(30 * 60),

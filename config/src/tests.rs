@@ -9,12 +9,12 @@ use skep_common::session::{PermissionMode, WhenBusy};
 
 use crate::permissions::{RuleAction, ToolPattern};
 use crate::pool::RestartPolicy;
-use crate::session::Resume;
 use crate::write::{Line, keys, lines};
 use crate::{
     AgentPreset, ByteSize, ConfigError, DEFAULT_TOML, Environment, Overrides, Paths, Rule, Settings, Source,
     load, open, parse,
 };
+use skep_common::session::Resume;
 
 fn error(text: &str) -> String {
     parse(text, "config.toml").unwrap_err().to_string()
@@ -386,7 +386,7 @@ prop_compose! {
         settings.session.allowed_roots = roots.into_iter().map(PathBuf::from).collect();
         settings.session.idle_timeout = Duration::new(seconds[0], nanos);
         settings.session.turn_timeout = flags.0.then(|| Duration::from_secs(seconds[1]));
-        settings.session.resume = if flags.1 { Resume::Always } else { Resume::Ask };
+        settings.session.resume = if flags.1 { Resume::Always } else { Resume::Never };
         settings.session.permission_mode = mode;
         settings.session.keep_closed_bytes = ByteSize::bytes(bytes);
         settings.logs.max_bytes = ByteSize::bytes(bytes);
@@ -416,4 +416,19 @@ proptest! {
     fn g13_no_text_makes_it_panic(text in "[a-z0-9\\[\\]=\"'.\n #{}ä_-]{0,80}") {
         let _settings = parse(&text, "t");
     }
+}
+
+#[test]
+fn the_policy_that_was_called_ask_is_still_known_by_that_name() {
+    let read = |policy: &str| parse(&format!("session.resume = '{policy}'"), "test");
+    for (name, policy) in [
+        ("ask", Resume::OnPrompt),
+        ("on_prompt", Resume::OnPrompt),
+        ("always", Resume::Always),
+        ("never", Resume::Never),
+    ] {
+        assert_eq!(read(name).unwrap().session.resume, policy, "{name}");
+    }
+    let error = read("sometimes").unwrap_err().to_string();
+    assert!(error.contains("on_prompt") && error.contains("1:"), "{error}");
 }

@@ -68,6 +68,7 @@ pub(crate) const fn status(code: Code) -> StatusCode {
         | Code::SessionExists
         | Code::SessionConflict
         | Code::SessionBusy
+        | Code::CredentialsMissing
         | Code::SessionClosed
         | Code::LimitReached
         | Code::SessionLeased

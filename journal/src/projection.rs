@@ -53,6 +53,10 @@ pub struct Projection {
     pub agent_session: Option<String>,
     /// When the agent made that session (wall clock): no later than the record that tells it.
     pub agent_session_since: Option<Timestamp>,
+    /// Why the agent that was started last is gone, if it is.
+    pub left: Option<Cause>,
+    /// The prompt of the last turn, if that was cut off and can be run again.
+    pub cut_off: Option<QueuedPrompt>,
     /// The names of the keys with which the agent was started last.
     pub keys: Vec<String>,
     /// Why the session was closed, if it was.
@@ -83,6 +87,8 @@ pub struct QueuedPrompt {
     pub consent: Consent,
     /// Seconds until its turn is cancelled.
     pub timeout_seconds: Option<u64>,
+    /// The prompt whose turn was cut off, if this runs it again.
+    pub retry_of: Option<PromptId>,
     /// The seq of its `prompt_queued`.
     pub seq: u64,
 }
@@ -136,6 +142,8 @@ impl Default for Projection {
             agent: None,
             agent_session: None,
             agent_session_since: None,
+            left: None,
+            cut_off: None,
             keys: Vec::new(),
             closed: None,
             epoch: 0,
@@ -171,9 +179,13 @@ impl Projection {
                 }
                 self.agent_session = Some(started.agent_session.clone());
                 self.keys.clone_from(&started.keys);
+                self.left = None;
                 self.agent = Some(started.clone());
             }
-            Event::AgentExited(_) => self.agent = None,
+            Event::AgentExited(exited) => {
+                self.agent = None;
+                self.left = Some(exited.cause);
+            }
             Event::State(changed) => {
                 self.state = changed.state;
                 self.why.clone_from(&changed.why);
@@ -242,14 +254,20 @@ impl Projection {
             return;
         }
         self.prompts.insert(queued.prompt, PromptRecord { seq, fate: Fate::Queued });
-        self.queue.push_back(QueuedPrompt {
+        let waiting = QueuedPrompt {
             prompt: queued.prompt,
             content: queued.content.clone(),
             via: queued.via.clone(),
             consent: queued.consent,
             timeout_seconds: queued.timeout_seconds,
+            retry_of: queued.retry_of,
             seq,
-        });
+        };
+        // What is run again came before those that wait.
+        match waiting.retry_of {
+            Some(_) => self.queue.push_front(waiting),
+            None => self.queue.push_back(waiting),
+        }
     }
 
     fn dropped(&mut self, prompt: PromptId, cause: Cause) {
@@ -264,7 +282,8 @@ impl Projection {
             self.settle(lost.prompt, Fate::Ended(TurnOutcome::Unknown));
         }
         self.used.turns += 1;
-        let queued = self.unqueue(prompt).map(|queued| queued.seq);
+        self.cut_off = self.unqueue(prompt);
+        let queued = self.cut_off.as_ref().map(|queued| queued.seq);
         let seq = queued.unwrap_or(record.seq);
         self.prompts.insert(prompt, PromptRecord { seq, fate: Fate::Running });
         self.turn = Some(RunningTurn { prompt, started_at: record.at, seq: record.seq });
@@ -277,6 +296,9 @@ impl Projection {
 
     fn turn_ended(&mut self, at: Timestamp, ended: &TurnEnded) {
         self.unqueue(ended.prompt);
+        if ended.outcome != TurnOutcome::Interrupted {
+            self.cut_off = None;
+        }
         if let Some(lost) = self.turn.take().filter(|turn| turn.prompt != ended.prompt) {
             self.settle(lost.prompt, Fate::Ended(TurnOutcome::Unknown));
         }

@@ -153,6 +153,8 @@ fn resting_state(projection: &Projection) -> SessionState {
         SessionState::Closed
     } else if projection.turn.is_some() || (!projection.queue.is_empty() && projection.held.is_none()) {
         SessionState::Interrupted
+    } else if projection.held == Some(Cause::Credentials) && state == SessionState::NeedsYou {
+        state
     } else if state.is_live() || state == SessionState::Queued {
         SessionState::Hibernated
     } else {

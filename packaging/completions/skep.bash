@@ -498,7 +498,7 @@ _skep() {
             return 0
             ;;
         skep__subcmd__bg)
-            opts="-C -y -v -h --agent --name --dir --timeout --permission-mode --yes --when-busy --queue --spawn-mode --sandbox --max-turns --max-tokens --max-cost --allow --deny --permission-timeout --busy-default --model --set --mcp-config --socket --verbose --debug --json --help"
+            opts="-C -y -v -h --agent --name --dir --timeout --permission-mode --yes --when-busy --queue --spawn-mode --sandbox --max-turns --max-tokens --max-cost --allow --deny --permission-timeout --busy-default --model --set --mcp-config --resume --socket --verbose --debug --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -574,6 +574,10 @@ _skep() {
                     ;;
                 --mcp-config)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --resume)
+                    COMPREPLY=($(compgen -W "on-prompt always never" -- "${cur}"))
                     return 0
                     ;;
                 --socket)
@@ -856,7 +860,7 @@ _skep() {
             return 0
             ;;
         skep__subcmd__daemon__subcmd__bg)
-            opts="-C -y -v -h --agent --name --dir --timeout --permission-mode --yes --when-busy --queue --spawn-mode --sandbox --max-turns --max-tokens --max-cost --allow --deny --permission-timeout --busy-default --model --set --mcp-config --socket --verbose --debug --json --help"
+            opts="-C -y -v -h --agent --name --dir --timeout --permission-mode --yes --when-busy --queue --spawn-mode --sandbox --max-turns --max-tokens --max-cost --allow --deny --permission-timeout --busy-default --model --set --mcp-config --resume --socket --verbose --debug --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -932,6 +936,10 @@ _skep() {
                     ;;
                 --mcp-config)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --resume)
+                    COMPREPLY=($(compgen -W "on-prompt always never" -- "${cur}"))
                     return 0
                     ;;
                 --socket)
@@ -2192,7 +2200,7 @@ _skep() {
             return 0
             ;;
         skep__subcmd__prompt)
-            opts="-v -h --when-busy --queue --no-wait --timeout --socket --verbose --debug --json --help"
+            opts="-v -h --when-busy --queue --retry-interrupted --no-wait --timeout --socket --verbose --debug --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2272,7 +2280,7 @@ _skep() {
             return 0
             ;;
         skep__subcmd__run)
-            opts="-C -y -v -h --agent --name --dir --timeout --permission-mode --yes --when-busy --queue --spawn-mode --sandbox --max-turns --max-tokens --max-cost --allow --deny --permission-timeout --busy-default --model --set --mcp-config --keep --socket --verbose --debug --json --help"
+            opts="-C -y -v -h --agent --name --dir --timeout --permission-mode --yes --when-busy --queue --spawn-mode --sandbox --max-turns --max-tokens --max-cost --allow --deny --permission-timeout --busy-default --model --set --mcp-config --resume --keep --socket --verbose --debug --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2348,6 +2356,10 @@ _skep() {
                     ;;
                 --mcp-config)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --resume)
+                    COMPREPLY=($(compgen -W "on-prompt always never" -- "${cur}"))
                     return 0
                     ;;
                 --socket)

@@ -80,6 +80,9 @@ queue\t'It waits in the session\'s queue'"
 complete -c skep -n "__fish_skep_using_subcommand run" -l model -d 'The agent\'s model, by the agent\'s own name for it' -r
 complete -c skep -n "__fish_skep_using_subcommand run" -l set -d 'Set one of the agent\'s own options; can be repeated' -r
 complete -c skep -n "__fish_skep_using_subcommand run" -l mcp-config -d 'Give the agent the MCP servers of this file, `{"mcpServers": {…}}`; can be repeated' -r -F
+complete -c skep -n "__fish_skep_using_subcommand run" -l resume -d 'What brings the session back whose agent, worker or machine died; the turn that was cut off is not run again' -r -f -a "on-prompt\t'The next prompt, with the session\'s context'
+always\t'By itself, with its context; queued prompts go on'
+never\t'The next prompt, without the context'"
 complete -c skep -n "__fish_skep_using_subcommand run" -l socket -d 'The daemon\'s socket (also: SKEP_SOCKET)' -r -F
 complete -c skep -n "__fish_skep_using_subcommand run" -s y -l yes -d 'Allow everything: the same as `--permission-mode bypass`'
 complete -c skep -n "__fish_skep_using_subcommand run" -l queue -d 'If a turn runs in the session, queue the prompt: the same as `--when-busy queue`'
@@ -113,6 +116,9 @@ queue\t'It waits in the session\'s queue'"
 complete -c skep -n "__fish_skep_using_subcommand bg" -l model -d 'The agent\'s model, by the agent\'s own name for it' -r
 complete -c skep -n "__fish_skep_using_subcommand bg" -l set -d 'Set one of the agent\'s own options; can be repeated' -r
 complete -c skep -n "__fish_skep_using_subcommand bg" -l mcp-config -d 'Give the agent the MCP servers of this file, `{"mcpServers": {…}}`; can be repeated' -r -F
+complete -c skep -n "__fish_skep_using_subcommand bg" -l resume -d 'What brings the session back whose agent, worker or machine died; the turn that was cut off is not run again' -r -f -a "on-prompt\t'The next prompt, with the session\'s context'
+always\t'By itself, with its context; queued prompts go on'
+never\t'The next prompt, without the context'"
 complete -c skep -n "__fish_skep_using_subcommand bg" -l socket -d 'The daemon\'s socket (also: SKEP_SOCKET)' -r -F
 complete -c skep -n "__fish_skep_using_subcommand bg" -s y -l yes -d 'Allow everything: the same as `--permission-mode bypass`'
 complete -c skep -n "__fish_skep_using_subcommand bg" -l queue -d 'If a turn runs in the session, queue the prompt: the same as `--when-busy queue`'
@@ -126,6 +132,7 @@ queue\t'It waits in the session\'s queue'"
 complete -c skep -n "__fish_skep_using_subcommand prompt" -l timeout -d 'Cancel the turn after this time: `90`, `90s`, `5m`, `1h30m`' -r
 complete -c skep -n "__fish_skep_using_subcommand prompt" -l socket -d 'The daemon\'s socket (also: SKEP_SOCKET)' -r -F
 complete -c skep -n "__fish_skep_using_subcommand prompt" -l queue -d 'If a turn runs in the session, queue the prompt: the same as `--when-busy queue`'
+complete -c skep -n "__fish_skep_using_subcommand prompt" -l retry-interrupted -d 'Run the turn that was cut off last again, as a new turn; the prompt is that one\'s'
 complete -c skep -n "__fish_skep_using_subcommand prompt" -l no-wait -d 'Do not watch: come back at once'
 complete -c skep -n "__fish_skep_using_subcommand prompt" -s v -l verbose -d 'Say more'
 complete -c skep -n "__fish_skep_using_subcommand prompt" -l debug -d 'Write debug logs too'
@@ -407,6 +414,9 @@ queue\t'It waits in the session\'s queue'"
 complete -c skep -n "__fish_skep_using_subcommand daemon; and __fish_seen_subcommand_from bg" -l model -d 'The agent\'s model, by the agent\'s own name for it' -r
 complete -c skep -n "__fish_skep_using_subcommand daemon; and __fish_seen_subcommand_from bg" -l set -d 'Set one of the agent\'s own options; can be repeated' -r
 complete -c skep -n "__fish_skep_using_subcommand daemon; and __fish_seen_subcommand_from bg" -l mcp-config -d 'Give the agent the MCP servers of this file, `{"mcpServers": {…}}`; can be repeated' -r -F
+complete -c skep -n "__fish_skep_using_subcommand daemon; and __fish_seen_subcommand_from bg" -l resume -d 'What brings the session back whose agent, worker or machine died; the turn that was cut off is not run again' -r -f -a "on-prompt\t'The next prompt, with the session\'s context'
+always\t'By itself, with its context; queued prompts go on'
+never\t'The next prompt, without the context'"
 complete -c skep -n "__fish_skep_using_subcommand daemon; and __fish_seen_subcommand_from bg" -l socket -d 'The daemon\'s socket (also: SKEP_SOCKET)' -r -F
 complete -c skep -n "__fish_skep_using_subcommand daemon; and __fish_seen_subcommand_from bg" -s y -l yes -d 'Allow everything: the same as `--permission-mode bypass`'
 complete -c skep -n "__fish_skep_using_subcommand daemon; and __fish_seen_subcommand_from bg" -l queue -d 'If a turn runs in the session, queue the prompt: the same as `--when-busy queue`'

@@ -18,6 +18,7 @@ pub mod slots;
 mod act;
 mod actor;
 mod budget;
+mod comeback;
 mod core;
 mod create;
 mod directory;
@@ -120,8 +121,8 @@ impl fmt::Debug for Engine {
 }
 
 impl Engine {
-    /// Reads the stored sessions and starts the engine. What was left unfinished is recovered meanwhile; nothing that
-    /// spends anything starts (a session wakes with its next prompt).
+    /// Reads the stored sessions and starts the engine. What was left unfinished is recovered meanwhile. A session wakes
+    /// with its next prompt; by itself only after a death, and if its user wanted that (`resume = always`).
     pub async fn start(options: EngineOptions) -> Self {
         let EngineOptions { workers, events, settings, reload, paths, environment, facts, tracker } = options;
         let mut core = Core::new(Index::default(), policy(&settings));
@@ -131,6 +132,8 @@ impl Engine {
             let snapshot = disk::snapshot_of(&session.file);
             core.restore(session.file.spec, snapshot, session.unfinished.then_some(Cause::Unknown));
         }
+        core.on_workers(&workers.list());
+        core.bring_all_back(jiff::Timestamp::now());
         let generation = core.index.generation();
         let (notify, notify_settings) = watch::channel(settings.notify.clone());
         let stopping = CancellationToken::new();

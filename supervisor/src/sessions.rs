@@ -98,15 +98,16 @@ impl Entry {
         !matches!(self.place, Place::Stored | Place::Recovering)
     }
 
-    /// Whether it holds a place that another session may have: nothing runs, waits or is queued.
+    /// Whether it holds a place that another session may have: nothing runs, waits or is queued, or
+    /// nothing can before somebody gives its keys.
     #[must_use]
     pub fn is_evictable(&self) -> bool {
         matches!(self.place, Place::Live(_))
-            && self.snapshot.state == SessionState::Idle
             && self.snapshot.turn.is_none()
-            && self.snapshot.queued.is_empty()
             && self.snapshot.waiting.is_empty()
             && self.snapshot.kept_awake.is_none()
+            && (self.snapshot.state == SessionState::Idle && self.snapshot.queued.is_empty()
+                || self.snapshot.needed_keys().next().is_some())
     }
 
     /// The state to show.

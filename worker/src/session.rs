@@ -37,8 +37,8 @@ use crate::consent::Requests;
 use crate::disk::Disk;
 use crate::meter::Meter;
 use crate::report::Reports;
-use crate::turn::Turns;
 use crate::turn::outcome::Seen;
+use crate::turn::{Prompt, Turns};
 
 mod agent;
 mod awake;
@@ -50,6 +50,7 @@ mod open;
 mod permissions;
 mod prompts;
 mod recap;
+mod resume;
 mod timers;
 
 use awake::Awake;
@@ -222,6 +223,10 @@ pub(crate) struct Session {
     /// When the agent made that session (wall clock).
     agent_session_since: Option<Timestamp>,
     credentials: Credentials,
+    /// Why the agent that was started last is gone, if it is.
+    left: Option<Cause>,
+    /// The prompt of the last turn, if that was cut off.
+    cut_off: Option<Prompt>,
     /// What the next prompt begins with, for an agent that does not know what happened before.
     recap: Option<String>,
     /// The running turn's prompt was given to the agent.
@@ -290,7 +295,7 @@ enum Input {
 
 impl Session {
     async fn run(mut self) {
-        if let Err(broken) = self.resume_queue().await {
+        if let Err(broken) = self.come_back().await {
             self.fail(&broken).await;
         }
         while !self.over {
@@ -359,11 +364,19 @@ impl Session {
                 Ok(self.done())
             }
             Action::Prompt {
-                prompt, content, when_busy, consent, via, timeout_seconds, environment, ..
+                prompt,
+                content,
+                when_busy,
+                consent,
+                via,
+                timeout_seconds,
+                environment,
+                retry,
+                ..
             } => {
                 self.credentials.given(environment);
-                let prompt = crate::turn::Prompt { id: prompt, content, consent, timeout_seconds };
-                return self.prompt(id, prompt, when_busy, via).await;
+                let prompt = Prompt { id: prompt, content, consent, timeout_seconds, retry_of: None };
+                return self.prompt(id, prompt, (when_busy, retry), via).await;
             }
             Action::Cancel { prompt, cause, .. } => self.cancel(prompt, cause).await,
             Action::Answer { permission, answer, decision, via, .. } => {

@@ -30,6 +30,8 @@ pub struct Prompt {
     pub content: Vec<ContentBlock>,
     /// Whose consent comes with it.
     pub consent: Consent,
+    /// The prompt whose turn was cut off, if this runs it again.
+    pub retry_of: Option<PromptId>,
     /// Seconds until its turn is cancelled.
     pub timeout_seconds: Option<u64>,
 }
@@ -140,7 +142,7 @@ impl Turns {
         turns
     }
 
-    /// Takes a prompt, or refuses it.
+    /// Takes a prompt, or refuses it. One that runs a turn again goes before those that wait: it came before them once.
     ///
     /// # Errors
     ///
@@ -163,10 +165,43 @@ impl Turns {
         }
         let id = prompt.id;
         self.numbered(id, 0);
-        self.queue.push_back(prompt);
+        self.enqueue(prompt);
         let released = self.running.is_none() && std::mem::take(&mut self.held);
         let start = self.next(now).map(|prompt| prompt.id);
         Ok(Accepted::New { start, released, queued: start != Some(id) })
+    }
+
+    /// Takes a prompt that cannot run before a person has done something: it waits, and the queue is held.
+    ///
+    /// # Errors
+    ///
+    /// When the queue is full.
+    pub fn shelve(&mut self, prompt: Prompt) -> Result<Accepted, Refusal> {
+        if let Some(seq) = self.seqs.get(&prompt.id) {
+            return Ok(Accepted::Duplicate { seq: *seq, queued: self.waits(prompt.id) });
+        }
+        if self.queue.len() >= self.limit.max(1) {
+            return Err(Refusal::QueueFull);
+        }
+        self.numbered(prompt.id, 0);
+        self.enqueue(prompt);
+        self.held = true;
+        Ok(Accepted::New { start: None, released: false, queued: true })
+    }
+
+    fn enqueue(&mut self, prompt: Prompt) {
+        match prompt.retry_of {
+            Some(_) => self.queue.push_front(prompt),
+            None => self.queue.push_back(prompt),
+        }
+    }
+
+    /// Takes the prompt out of the queue that waits to run a turn again, for another that does the same.
+    pub fn supersede(&mut self) -> Option<PromptId> {
+        let at = self.queue.iter().position(|waiting| waiting.retry_of.is_some())?;
+        let superseded = self.queue.remove(at)?;
+        self.held &= !self.queue.is_empty();
+        Some(superseded.id)
     }
 
     /// Records the seq under which a prompt was journalled.

@@ -218,7 +218,9 @@ impl<'a> Attached<'a> {
     fn is_on_screen(&self, record: &Record) -> bool {
         match &record.event {
             Event::PromptQueued(queued) => self.own.contains(&queued.prompt),
-            Event::State(changed) => changed.state == SessionState::NeedsYou && !self.read_only,
+            Event::State(changed) => {
+                changed.state == SessionState::NeedsYou && !self.waiting.is_empty() && !self.read_only
+            }
             _ => false,
         }
     }

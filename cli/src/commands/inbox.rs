@@ -15,12 +15,24 @@ pub(crate) struct InboxArgs {}
 
 /// Lists what waits.
 pub(crate) async fn run(ctx: &Context) -> Outcome {
-    let list: PermissionList = ctx.client().get("/permissions").await?;
+    let client = ctx.client();
+    let list: PermissionList = client.get("/permissions").await?;
     if ctx.screen.json() {
         ctx.screen.value(&list)?;
         return Ok(Exit::Completed);
     }
-    ctx.screen.line(table::inbox(&list.permissions, Timestamp::now(), ctx.screen.out))?;
+    let sessions = client.sessions(false).await?.sessions;
+    let (now, out) = (Timestamp::now(), ctx.screen.out);
+    let needy = table::needy(&sessions, now, out);
+    if !list.permissions.is_empty() || needy.is_none() {
+        ctx.screen.line(table::inbox(&list.permissions, now, out))?;
+    }
+    if let Some(needy) = needy {
+        ctx.screen.line(needy)?;
+        if ctx.screen.err.terminal {
+            ctx.screen.say("prompt from a shell that has the keys: `skep prompt SESSION …`");
+        }
+    }
     if !list.permissions.is_empty() && ctx.screen.err.terminal {
         ctx.screen.say("answer with `skep allow REQUEST` or `skep deny REQUEST`");
     }

@@ -21,6 +21,9 @@ pub(crate) struct PromptArgs {
     prompt: Option<String>,
     #[command(flatten)]
     when_busy: WhenBusyArgs,
+    /// Run the turn that was cut off last again, as a new turn; the prompt is that one's.
+    #[arg(long, conflicts_with = "prompt")]
+    retry_interrupted: bool,
     /// Do not watch: come back at once.
     #[arg(long)]
     no_wait: bool,
@@ -31,11 +34,15 @@ pub(crate) struct PromptArgs {
 
 /// Prompts.
 pub(crate) async fn run(ctx: &Context, args: PromptArgs) -> Outcome {
-    let input = prompt_input::read(ctx, args.prompt)?;
+    let input =
+        if args.retry_interrupted { prompt_input::again() } else { prompt_input::read(ctx, args.prompt)? };
     let client = ctx.client();
     let session = client.session(&args.session).await?;
     let mut request =
         start::prompt(&input.text, input.source.consent(), args.when_busy.wanted(), args.timeout);
+    if args.retry_interrupted {
+        (request.content, request.retry_interrupted) = (Vec::new(), true);
+    }
     request.environment = capture::environment(ctx, &client, Some(&session.agent)).await?;
     let accepted = client.prompt(session.id, &request).await?;
     if args.no_wait {

@@ -43,8 +43,11 @@ enum Wanted {
 /// Waits.
 pub(crate) async fn run(ctx: &Context, args: &WaitArgs) -> Outcome {
     let client = ctx.client();
-    let session = client.session(&args.session).await?;
-    let waiting = until(&client, session, args.wanted);
+    // The whole of it has the limit: a daemon that has trouble may be slow to say even where the session stands.
+    let waiting = async {
+        let session = client.session(&args.session).await?;
+        until(&client, session, args.wanted).await
+    };
     let (session, exit) = match args.timeout {
         None => waiting.await?,
         Some(seconds) => match tokio::time::timeout(Duration::from_secs(seconds), waiting).await {

@@ -130,6 +130,21 @@ pub(crate) fn inbox(permissions: &[WaitingPermission], now: Timestamp, stream: S
     aligned(&["REQUEST", "SESSION", "AGENT", "AGE", "WANTS TO"], rows, stream)
 }
 
+/// The table of sessions whose agents' keys are missing; none where there are none.
+pub(crate) fn needy(sessions: &[SessionInfo], now: Timestamp, stream: Stream) -> Option<String> {
+    let mut needy = sessions.iter().filter(|session| session.needed_keys().next().is_some()).peekable();
+    needy.peek()?;
+    let rows = needy.map(|session| {
+        vec![
+            plain(label(session)),
+            plain(session.agent.as_str()),
+            plain(ago(session.updated_at, now)),
+            plain(session.why.as_deref().unwrap_or_default()),
+        ]
+    });
+    Some(aligned(&["SESSION", "AGENT", "AGE", "NEEDS"], rows, stream))
+}
+
 /// The table of agents.
 pub(crate) fn agents(agents: &[AgentInfo], stream: Stream) -> String {
     let rows = agents.iter().map(|agent| {
@@ -194,6 +209,9 @@ fn state_text(session: &SessionInfo, now: Timestamp) -> String {
     }
     if let Some(by) = &session.kept_awake {
         text = format!("{text}, kept awake: {by}");
+    }
+    if session.needed_keys().next().is_some() {
+        text = format!("{text} ({})", session.why.as_deref().unwrap_or_default());
     }
     if !session.queued.is_empty() {
         let held = if session.queue_held { " held" } else { "" };

@@ -33,6 +33,9 @@ pub struct PromptRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schema", schema(value_type = Option<std::collections::BTreeMap<String, String>>))]
     pub environment: Option<CapturedEnvironment>,
+    /// Run the turn that was cut off last again, as a new turn; `content` is empty then.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub retry_interrupted: bool,
 }
 
 /// The answer to a prompt.

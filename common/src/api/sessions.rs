@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::ProcessUsage;
+use crate::environment::needed;
 use crate::ids::{PromptId, SessionId, SessionName, WorkerId};
 use crate::session::{
     AgentProcess, Cause, Head, PendingPermission, PermissionMode, SessionKind, SessionOptions, SessionState,
@@ -76,6 +77,14 @@ pub struct SessionInfo {
     pub created_at: Timestamp,
     /// When it last changed.
     pub updated_at: Timestamp,
+}
+
+impl SessionInfo {
+    /// The keys that nobody has given, where the session needs a person for them.
+    pub fn needed_keys(&self) -> impl Iterator<Item = &str> {
+        let needs = self.state == SessionState::NeedsYou && self.waiting.is_empty();
+        needed(self.why.as_deref().filter(|_| needs))
+    }
 }
 
 /// `GET /sessions`: a page. With `Accept: text/event-stream`, or as a WebSocket, all open sessions come first as event

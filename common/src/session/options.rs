@@ -15,6 +15,21 @@ const MAX_WORD: usize = 500;
 /// How many of the agent's own options may be set.
 const MAX_SET: usize = 64;
 
+/// What brings a session back whose agent, worker or machine died. Whatever it says, the turn that was cut off is not
+/// run again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum Resume {
+    /// The next prompt does, with the session's context; what was queued is held until then.
+    #[default]
+    OnPrompt,
+    /// It comes back by itself with its context, and what was queued goes on.
+    Always,
+    /// The next prompt starts an agent without the former context; what was queued is held until then.
+    Never,
+}
+
 /// A session's options; each may be left out.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
@@ -41,6 +56,9 @@ pub struct SessionOptions {
     /// MCP servers beside the configured ones, by name; one of the same name takes the configured one's place.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub mcp_servers: BTreeMap<String, McpServer>,
+    /// What brings it back; the configured policy where none is given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resume: Option<Resume>,
 }
 
 impl SessionOptions {
@@ -64,6 +82,7 @@ impl SessionOptions {
             ("when_busy", differs(self.when_busy.as_ref(), has.when_busy.as_ref())),
             ("limits", other_limits),
             ("rules", differs(self.rules.as_ref(), has.rules.as_ref())),
+            ("resume", differs(self.resume.as_ref(), has.resume.as_ref())),
             ("permission_timeout_seconds", differs(timeouts.0.as_ref(), timeouts.1.as_ref())),
             ("model", differs(self.model.as_ref(), has.model.as_ref())),
             ("set", differs(set, Some(&has.set))),

@@ -4,10 +4,11 @@ use std::collections::HashMap;
 
 use super::update::{self, Told};
 use super::{Piece, Tone};
+use crate::environment::needed;
 use crate::event::{Event, PermissionResolved, PromptQueued, Record, TurnStarted};
 use crate::ids::{PermissionId, PromptId};
 use crate::sanitise::one_line;
-use crate::session::{ContentBlock, DecidedBy, SessionState};
+use crate::session::{ContentBlock, DecidedBy, SessionState, TurnOutcome};
 use crate::words;
 
 /// Turns records into pieces, one after another. Owner of what was told already.
@@ -65,6 +66,10 @@ impl Narrator {
                 self.asked.push((request.permission, wish));
                 Vec::new()
             }
+            Event::State(changed) if needed(changed.why.as_deref()).next().is_some() => {
+                let why = changed.why.as_deref().unwrap_or_default();
+                note(Tone::Warn, format!("needs you: {why}; a prompt from a shell that has them goes on"))
+            }
             Event::State(changed) if changed.state == SessionState::NeedsYou => {
                 self.asked.drain(..).map(|(_, wish)| Piece::Asked(wish)).collect()
             }
@@ -73,7 +78,10 @@ impl Narrator {
                 self.told.clear();
                 self.asked.clear();
                 self.turn = Turn::None;
-                vec![Piece::Ended(end.outcome, words::turn_ended(end))]
+                let ended = Piece::Ended(end.outcome, words::turn_ended(end));
+                let again = "it is not run again by itself; `skep prompt SESSION --retry-interrupted` does";
+                let again = (end.outcome == TurnOutcome::Interrupted).then(|| quiet(String::from(again)));
+                std::iter::once(ended).chain(again.into_iter().flatten()).collect()
             }
             Event::AgentExited(exit) => quiet(words::agent_exited(exit)),
             Event::Note(remark) => note(tone(&remark.level), remark.text.clone()),

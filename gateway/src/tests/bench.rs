@@ -337,6 +337,7 @@ impl Worker {
             via,
             consent: skep_common::session::Consent::None,
             timeout_seconds: None,
+            retry_of: None,
         };
         let events =
             vec![Event::PromptQueued(queued), Event::TurnStarted(TurnStarted { prompt, content: None })];

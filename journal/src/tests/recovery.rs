@@ -262,6 +262,7 @@ pub(super) fn prompt(prompt: PromptId) -> Event {
         via: "test".to_owned(),
         consent: Consent::None,
         timeout_seconds: Some(9),
+        retry_of: None,
     })
 }
 

@@ -420,6 +420,7 @@ pub(crate) fn policy(settings: &Settings) -> Policy {
         max_sessions: size(settings.session.max_open),
         max_waiting: size(settings.pool.max_waiting),
         max_requests: size(settings.session.max_queued).max(1),
+        resume: settings.session.resume,
         kinds: settings
             .pool
             .kinds()

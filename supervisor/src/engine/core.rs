@@ -11,11 +11,13 @@ use skep_common::environment::CapturedEnvironment;
 use skep_common::ids::{AnswerId, PermissionId, PromptId, RequestId, SessionId, WorkerId};
 use skep_common::protocol::{Action, Decision, Reply};
 use skep_common::session::{
-    Cause, Consent, ContentBlock, Head, SessionFile, SessionSnapshot, SessionSpec, SessionState, WhenBusy,
+    Cause, Consent, ContentBlock, Head, Resume, SessionFile, SessionSnapshot, SessionSpec, SessionState,
+    WhenBusy,
 };
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
+use super::comeback::Returns;
 use super::create::Created;
 use super::environment::Environments;
 use super::memory::Watch;
@@ -39,6 +41,8 @@ pub(crate) struct Policy {
     pub(crate) kinds: Vec<(String, KindLimit)>,
     /// How much all agents may take, in bytes.
     pub(crate) memory_budget: Option<u64>,
+    /// What brings sessions back that do not say.
+    pub(crate) resume: Resume,
 }
 
 /// What a client wants of a session that exists.
@@ -60,6 +64,8 @@ pub(crate) enum Act {
         timeout_seconds: Option<u64>,
         /// What the client gave of its environment.
         environment: Option<CapturedEnvironment>,
+        /// Run the turn that was cut off again.
+        retry: bool,
         /// Whether the client chose the id, so that this may be its second delivery.
         repeatable: bool,
     },
@@ -104,6 +110,7 @@ impl Act {
                 via,
                 timeout_seconds,
                 environment,
+                retry,
                 repeatable: _,
             } => Action::Prompt {
                 session,
@@ -114,6 +121,7 @@ impl Act {
                 via,
                 timeout_seconds,
                 environment,
+                retry,
             },
             Self::Cancel { prompt, cause } => Action::Cancel { session, prompt, cause },
             Self::Answer { permission, answer, decision, via } => {
@@ -253,6 +261,7 @@ pub(crate) struct Core {
     pub(super) grown: BTreeMap<WorkerId, Option<Instant>>,
     pub(super) environments: Environments,
     pub(super) watch: Watch,
+    pub(super) returns: Returns,
     effects: Vec<Effect>,
 }
 
@@ -278,6 +287,7 @@ impl Core {
             grown: BTreeMap::new(),
             environments: Environments::default(),
             watch: Watch::default(),
+            returns: Returns::default(),
             effects: Vec::new(),
         };
         core.set_policy(policy);
@@ -411,6 +421,7 @@ impl Core {
         }
         self.index.set_place(id, Place::Stored);
         self.settle(id, now);
+        self.bring_back(id, now);
     }
 
     fn take_recovered(&mut self, file: SessionFile, now: Timestamp) {

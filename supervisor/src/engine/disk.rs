@@ -115,7 +115,7 @@ fn is_unfinished(file: &SessionFile, head: Head) -> bool {
     let at_rest = matches!(
         snapshot.state,
         SessionState::Closed | SessionState::Hibernated | SessionState::Interrupted | SessionState::Failed
-    );
+    ) || snapshot.needed_keys().next().is_some();
     let never_opened = snapshot.state == SessionState::Queued && head.seq == 0;
     !(never_opened || at_rest && (snapshot.head.segment, snapshot.head.bytes) == (head.segment, head.bytes))
 }
@@ -154,7 +154,8 @@ pub(crate) fn recover(dir: &Path, spec: &SessionSpec, cause: Cause) -> Result<Bo
         return Err(Unrecovered::NeverBegan);
     }
     let mut snapshot = recovered.projection.snapshot(spec.id, recovered.head);
-    if snapshot.state.is_live() || snapshot.state == SessionState::Queued {
+    let needs_keys = snapshot.needed_keys().next().is_some();
+    if !needs_keys && snapshot.state.is_live() || snapshot.state == SessionState::Queued {
         snapshot.state = SessionState::Hibernated;
     }
     let file = SessionFile { spec: spec.clone(), snapshot: Some(snapshot) };

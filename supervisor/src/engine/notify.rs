@@ -63,6 +63,8 @@ pub(super) fn notice(before: &SessionSnapshot, entry: &Entry) -> Option<Notice> 
     let ended = now.last_turn.as_ref().filter(|turn| before.last_turn.as_ref() != Some(turn));
     let (occasion, text) = if let Some(permission) = asked {
         (Occasion::NeedsYou, permission.title.clone())
+    } else if now.needed_keys().next().is_some() && before.needed_keys().next().is_none() {
+        (Occasion::NeedsYou, now.why.clone().unwrap_or_default())
     } else if let Some(turn) = ended {
         let occasion = match turn.outcome {
             TurnOutcome::Completed => Occasion::Done,

@@ -201,7 +201,7 @@ impl Core {
         if let Some(entry) = self.index.get(id) {
             let mut stored = entry.snapshot().clone();
             stored.worker = None;
-            if stored.state.is_live() {
+            if stored.state.is_live() && stored.needed_keys().next().is_none() {
                 stored.state = SessionState::Hibernated;
             }
             drop(self.index.set_snapshot(stored));

@@ -205,6 +205,7 @@ impl Engine {
             via: caller.via.clone(),
             timeout_seconds: request.timeout_seconds,
             environment: request.environment,
+            retry: request.retry_interrupted,
             repeatable,
         };
         match self.act(session, act).await? {
@@ -395,7 +396,10 @@ fn check_prompt(request: &PromptRequest) -> Result<(), ApiError> {
     let is_empty = request.content.iter().all(|block| match block {
         ContentBlock::Text { text } => text.trim().is_empty(),
     });
-    if is_empty {
+    if request.retry_interrupted && !request.content.is_empty() {
+        return Err(invalid("a retry has no content of its own"));
+    }
+    if is_empty && !request.retry_interrupted {
         return Err(invalid("content is empty"));
     }
     if request.timeout_seconds == Some(0) {

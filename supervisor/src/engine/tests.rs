@@ -156,6 +156,7 @@ fn text(text: &str) -> PromptRequest {
         consent: Consent::None,
         timeout_seconds: None,
         environment: None,
+        retry_interrupted: false,
     }
 }
 

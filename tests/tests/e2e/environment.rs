@@ -5,6 +5,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
+use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use skep_tests::cmd::Cmd;
 use skep_tests::env::{TestEnv, built, number, toml_string};
@@ -165,4 +166,93 @@ fn g13_an_environment_that_is_not_listed_is_refused() {
     wait_for("the agent started", || (!seen(&env).is_empty()).then_some(()));
     assert_eq!(seen(&env), [format!("{SECRET}|||")]);
     secret_is_nowhere(&env, &skeps(&env));
+}
+
+/// Kills the daemon, its workers and all that they started, and waits until it is gone.
+pub(crate) fn kill_everything(env: &TestEnv) {
+    let kill = |number| nix::sys::signal::kill(skep_tests::cmd::pid(number), Signal::SIGKILL);
+    for number in skeps(env) {
+        kill(number).unwrap();
+    }
+    for trace in env.remains() {
+        // It may have ended meanwhile.
+        kill(trace.pid).ok();
+    }
+    env.nothing_remains();
+}
+
+fn texts(env: &TestEnv) -> Vec<String> {
+    let events = env.events("k");
+    let said = events.iter().filter_map(|event| event["data"]["content"]["text"].as_str().map(str::to_owned));
+    said.collect()
+}
+
+#[test]
+fn n02_after_everything_died_a_session_needs_you_for_its_keys_and_goes_on_when_somebody_has_them() {
+    let env = TestEnv::with_config(&keyed(""));
+    let _hi = run(&env).env("A_KEY", SECRET).run().ok().says("hi");
+    kill_everything(&env);
+    env.start_daemon();
+    let waits = prompt(&env, "say two").run().exits(6);
+    assert!(waits.stderr.contains("A_KEY") && !waits.stderr.contains(SECRET), "{waits}");
+    let session = env.wait_session("k", "it needs its keys", |session| session["state"] == "needs_you");
+    assert_eq!(session["why"], "credentials: A_KEY");
+    assert_eq!(
+        (&session["queue_held"], seen(&env).len()),
+        (&json!(true), 1),
+        "no agent was started: {session}"
+    );
+    let _shown = env.skep(["ps"]).run().ok().says("needs you (credentials: A_KEY)");
+    let _listed = env.skep(["inbox"]).run().ok().says("credentials: A_KEY");
+    let _told = env.skep(["logs", "k"]).run().ok().says("needs you: credentials: A_KEY");
+    // Nobody's death makes it forget.
+    kill_everything(&env);
+    env.start_daemon();
+    env.wait_session("k", "it still needs its keys", |session| session["why"] == "credentials: A_KEY");
+    let _three = prompt(&env, "say three").env("A_KEY", SECRET).run().ok().says("three");
+    assert_eq!(texts(&env), ["hi", "two", "three"]);
+    let events = env.events("k");
+    let contexts: Vec<&Value> = events
+        .iter()
+        .filter(|event| event["kind"] == "agent_started")
+        .map(|event| &event["data"]["context"])
+        .collect();
+    assert_eq!(contexts, ["new", "loaded"]);
+    secret_is_nowhere(&env, &skeps(&env));
+}
+
+#[test]
+fn n02_a_key_that_is_set_to_nothing_is_not_missed() {
+    let env = TestEnv::with_config(&keyed(""));
+    let _hi = run(&env).env("A_KEY", SECRET).run().ok().says("hi");
+    kill_everything(&env);
+    env.start_daemon();
+    let _without = prompt(&env, "say two").env("A_KEY", "").run().ok().says("two");
+    assert_eq!(seen(&env)[1], "|||");
+}
+
+#[test]
+fn n02_a_retry_that_waited_for_its_keys_runs_once_and_what_nobody_wants_any_more_needs_nobody() {
+    let env = TestEnv::with_config(&keyed(""));
+    let _hi = run(&env).env("A_KEY", SECRET).run().ok().says("hi");
+    let _cut = prompt(&env, "say begun\nwait").arg("--no-wait").run().ok();
+    wait_for("it has begun", || texts(&env).contains(&"begun".to_owned()).then_some(()));
+    kill_everything(&env);
+    env.start_daemon();
+    let retry = || env.skep(["prompt", "k", "--retry-interrupted", "--timeout", "2"]);
+    let _waits = retry().run().exits(6);
+    let session = env.wait_session("k", "it needs its keys", |session| session["state"] == "needs_you");
+    let waiting = session["queued"][0].as_str().unwrap().to_owned();
+    // A second wish for the same replaces the first.
+    let _waits = retry().run().exits(6);
+    let session =
+        env.wait_session("k", "the other waits", |session| session["queued"][0] != waiting.as_str());
+    assert_eq!(session["queued"].as_array().unwrap().len(), 1, "{session}");
+    assert_eq!(seen(&env).len(), 1, "no agent was started");
+    let queued = session["queued"][0].as_str().unwrap();
+    let _dropped = env.api().post("/sessions/k/cancel", &json!({ "prompt": queued })).is(200);
+    let session = env.wait_session("k", "nobody is needed", |session| session["state"] == "idle");
+    assert!(session["why"].is_null() && session["queue_held"] == false, "{session}");
+    let _again = retry().env("A_KEY", SECRET).run().exits(124);
+    assert_eq!(texts(&env).iter().filter(|text| *text == "begun").count(), 2, "once before, once again");
 }

@@ -54,6 +54,9 @@ mod presets;
 mod environment;
 
 #[cfg(test)]
+mod resume;
+
+#[cfg(test)]
 mod oneshot;
 
 #[cfg(test)]

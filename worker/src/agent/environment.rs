@@ -100,6 +100,12 @@ pub(super) fn keys(variables: &Variables, preset: &AgentPreset, sources: Sources
     names
 }
 
+/// Which of the keys that the agent once had are not among these variables. An empty value says that it is to go
+/// without.
+pub(super) fn missing(variables: &Variables, had: &[String]) -> Vec<String> {
+    had.iter().filter(|name| last(variables, name).is_none()).cloned().collect()
+}
+
 fn last<'a>(variables: &'a Variables, name: &str) -> Option<&'a OsStr> {
     variables.iter().rev().find(|(have, _)| have == name).map(|(_, value)| value.as_os_str())
 }
@@ -159,5 +165,15 @@ mod tests {
         assert_eq!(keys(&variables, preset, sources), ["A_KEY", "EXTRA_1"]);
         std::fs::remove_file(dir.path().join("keys")).unwrap();
         assert!(declared(preset, PermissionMode::Plan, sources).is_err());
+    }
+
+    #[test]
+    fn a_key_is_missing_if_nobody_gives_it_and_not_if_it_is_given_empty() {
+        let had = ["A_KEY".to_owned(), "EXTRA_1".to_owned()];
+        let variables = |pairs: &[(&str, &str)]| -> Variables {
+            pairs.iter().map(|(name, value)| (name.into(), value.into())).collect()
+        };
+        assert_eq!(missing(&variables(&[]), &had), had);
+        assert_eq!(missing(&variables(&[("A_KEY", "k"), ("EXTRA_1", "")]), &had), Vec::<String>::new());
     }
 }

@@ -295,3 +295,21 @@ fn environment(
     }
     Ok(env)
 }
+
+/// Which of the keys that the session's agent once had it would lack if it were started now. What else is wrong with its
+/// start is told there.
+#[must_use]
+pub fn missing_keys(
+    spec: &SessionSpec,
+    settings: &Settings,
+    captured: Option<&CapturedEnvironment>,
+    had: &[String],
+) -> Vec<String> {
+    let Some(preset) = settings.agents.get(&spec.agent).filter(|_| !had.is_empty()) else {
+        return Vec::new();
+    };
+    match environment::declared(preset, spec.permission_mode, Sources::new(captured, settings)) {
+        Ok(variables) => environment::missing(&variables, had),
+        Err(_) => Vec::new(),
+    }
+}

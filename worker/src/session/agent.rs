@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use skep_common::event::{AgentExited, AgentStarted, Event};
-use skep_common::session::{AgentProcess, Cause, SessionState, TurnOutcome};
+use skep_common::session::{AgentProcess, Cause, Resume, SessionState, TurnOutcome};
 use skep_config::{Driver, Quirk, ResumeBy};
 
 use super::journal::{Broken, note};
@@ -42,7 +42,7 @@ impl Session {
             debug: self.shared.debug,
             captured: self.credentials.captured(),
         };
-        match Launch::new(&self.spec, origin, self.agent_session.clone()) {
+        match Launch::new(&self.spec, origin, self.agent_session.clone().filter(|_| self.remembers())) {
             Ok(mut launch) => {
                 self.credentials.starts(launch.keys.clone());
                 launch.not_before = self.not_before();
@@ -161,11 +161,16 @@ impl Session {
         let so_far = self.used.cost.as_ref().filter(|_| started.context != "new");
         self.meter.agent_started(so_far);
         // A one-shot agent has its prompt already.
-        if former.is_some() && started.context == "new" && !self.prompted {
-            events.extend(self.recall().await);
+        if former.is_some() && started.context == "new" {
+            if !self.remembers() {
+                events.push(note("info", "the agent starts without the session's context: resume = never"));
+            } else if !self.prompted {
+                events.extend(self.recall().await);
+            }
         }
         let process = AgentProcess { title: started.title, process: started.tree.root.clone() };
         self.awake.agent_started(started.tree);
+        self.left = None;
         self.slot = match std::mem::replace(&mut self.slot, Slot::Empty) {
             Slot::Starting(agent) => Slot::Ready(agent, process),
             other => other,
@@ -173,6 +178,9 @@ impl Session {
         let ready = matches!(self.slot, Slot::Ready(..));
         if ready && self.turns.running().is_some() {
             events.extend(self.enter(SessionState::Running, None));
+        } else if ready && self.state == SessionState::Interrupted {
+            events.extend(self.enter(SessionState::Idle, None));
+            self.unsaved = true;
         }
         self.append(events).await?;
         if ready && !self.prompted {
@@ -268,6 +276,7 @@ impl Session {
         if let Some(status) = finished.status {
             let stopped = self.turns.cancel_cause().unwrap_or(self.stopped_for);
             let cause = if finished.stopped { stopped } else { Cause::Finished };
+            self.left = Some(cause);
             self.append(vec![Event::AgentExited(AgentExited { status: status.to_string(), cause })]).await?;
         }
         if !self.prompted && self.ending.is_none() && self.turns.running().is_some() {
@@ -285,6 +294,7 @@ impl Session {
         self.slot = Slot::Empty;
         self.awake.agent_gone();
         let cause = if told { self.stopped_for } else { Cause::AgentCrashed };
+        self.left = Some(cause);
         if let Some(status) = gone.status {
             self.append(vec![Event::AgentExited(AgentExited { status, cause })]).await?;
         }
@@ -313,11 +323,18 @@ impl Session {
         }
         let end = End::ours(TurnOutcome::Interrupted, Cause::AgentCrashed, Some(gone.why.clone()));
         let why = Some(format!("the agent ended in the middle of its turn: {}", gone.why));
-        self.end_turn(end, After::Hold(SessionState::Interrupted, why)).await
+        self.end_turn(end, After::Hold(SessionState::Interrupted, why)).await?;
+        if self.resume() == Resume::Always && self.turns.running().is_none() && self.ending.is_none() {
+            self.wake_agent().await?;
+        }
+        Ok(())
     }
 
-    /// The running turn fails, since its agent cannot be started.
+    /// The running turn fails, since its agent cannot be started. Without one it was only to be back.
     pub(super) async fn could_not_start(&mut self, why: String) -> Result<(), Broken> {
+        if self.turns.running().is_none() {
+            return self.remark("warn", format!("the agent could not be started: {why}")).await;
+        }
         self.end_turn(End::failed(why.clone()), After::Hold(SessionState::Failed, Some(why))).await
     }
 }

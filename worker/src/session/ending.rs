@@ -152,7 +152,9 @@ impl Session {
                 if interrupted {
                     events
                         .extend(self.enter(SessionState::Interrupted, Some(words::cause(cause).to_owned())));
-                } else if !matches!(self.state, SessionState::Interrupted | SessionState::Failed) {
+                } else if !self.needs_keys()
+                    && !matches!(self.state, SessionState::Interrupted | SessionState::Failed)
+                {
                     let why = (cause == Cause::Memory).then(|| words::cause(cause).to_owned());
                     events.extend(self.enter(SessionState::Hibernated, why));
                 }

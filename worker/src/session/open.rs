@@ -7,15 +7,15 @@ use std::path::Path;
 
 use jiff::Timestamp;
 use skep_common::code::{ApiError, Code};
-use skep_common::environment::CapturedEnvironment;
+use skep_common::environment::{CapturedEnvironment, needed};
 use skep_common::event::{Event, Record, SessionOpened, StateChanged};
 use skep_common::ids::RequestId;
 use skep_common::protocol::{Action, Reply};
 use skep_common::session::{Cause, Head, SessionFile, SessionSnapshot, SessionSpec, SessionState};
 use skep_config::permissions::Rule;
 use skep_journal::{
-    Durability, JournalError, Journals, Lease, LeaseError, Opened, Opener, Projection, Writer, first_seq,
-    interruption, usage,
+    Durability, JournalError, Journals, Lease, LeaseError, Opened, Opener, Projection, QueuedPrompt, Writer,
+    first_seq, interruption, usage,
 };
 use skep_sys::statefile;
 use tokio::sync::{mpsc, watch};
@@ -167,15 +167,13 @@ impl Opening {
         let settings = &self.shared.settings.session;
         let limit = usize::try_from(settings.max_queued).unwrap_or(usize::MAX);
         let known: Vec<_> = projection.queue.iter().map(|queued| (queued.prompt, queued.seq)).collect();
-        let queue = projection.queue.iter().map(|queued| Prompt {
-            id: queued.prompt,
-            content: queued.content.clone(),
-            consent: queued.consent,
-            timeout_seconds: queued.timeout_seconds,
-        });
+        let queue = projection.queue.iter().map(waiting);
+        let cut_off = projection.cut_off.as_ref().map(waiting);
         let turns = Turns::restored(limit, queue, known);
         let (state, why) = match projection.state {
-            SessionState::Interrupted | SessionState::Failed => (projection.state, projection.why.clone()),
+            SessionState::Interrupted | SessionState::Failed | SessionState::NeedsYou => {
+                (projection.state, projection.why.clone())
+            }
             _ => (SessionState::Idle, None),
         };
         let spec = projection.spec.clone().unwrap_or(self.spec);
@@ -191,6 +189,8 @@ impl Opening {
             awake: super::awake::Awake::default(),
             agent_session: projection.agent_session.clone(),
             agent_session_since: projection.agent_session_since,
+            left: projection.left,
+            cut_off,
             credentials: Credentials::new(self.environment, projection.keys.clone()),
             recap: None,
             prompted: false,
@@ -238,11 +238,23 @@ fn unfinished(projection: &Projection) -> Vec<Event> {
         _ => None,
     });
     let state = resting.unwrap_or(projection.state);
-    if !matches!(state, SessionState::Interrupted | SessionState::Failed | SessionState::Idle) {
+    let needs_keys = state == SessionState::NeedsYou && needed(projection.why.as_deref()).next().is_some();
+    if !needs_keys && !matches!(state, SessionState::Interrupted | SessionState::Failed | SessionState::Idle)
+    {
         events.retain(|event| !matches!(event, Event::State(_)));
         events.push(Event::State(StateChanged { state: SessionState::Idle, why: None }));
     }
     events
+}
+
+fn waiting(queued: &QueuedPrompt) -> Prompt {
+    Prompt {
+        id: queued.prompt,
+        content: queued.content.clone(),
+        consent: queued.consent,
+        timeout_seconds: queued.timeout_seconds,
+        retry_of: queued.retry_of,
+    }
 }
 
 /// What the agent told of its settings before the session was let go of.

@@ -2,15 +2,15 @@
 
 use jiff::Timestamp;
 use skep_common::code::{ApiError, Code};
+use skep_common::environment::needs;
 use skep_common::event::{
     Event, PromptDropped, PromptQueued, QueueHeld, QueueReleased, TurnEnded, TurnStarted,
 };
 use skep_common::ids::{PromptId, RequestId};
 use skep_common::protocol::Reply;
 use skep_common::session::{
-    Cause, ContentBlock, Resolution, SessionState, TurnOutcome, TurnSummary, WhenBusy,
+    Cause, ContentBlock, Resolution, Resume, SessionState, TurnOutcome, TurnSummary, WhenBusy,
 };
-use skep_config::session::Resume;
 use skep_journal::Fate;
 use tokio::time::Instant;
 
@@ -35,11 +35,11 @@ impl Session {
         &mut self,
         request: RequestId,
         prompt: Prompt,
-        when_busy: WhenBusy,
+        (when_busy, retry): (WhenBusy, bool),
         via: String,
     ) -> Result<(), Broken> {
         let mut start = None;
-        let done = self.accept(prompt, when_busy, via, &mut start).await;
+        let done = self.accept(prompt, (when_busy, retry), via, &mut start).await;
         self.acknowledge(request, done)?;
         if start.is_some() {
             self.begin_turn();
@@ -49,8 +49,8 @@ impl Session {
 
     async fn accept(
         &mut self,
-        prompt: Prompt,
-        when_busy: WhenBusy,
+        mut prompt: Prompt,
+        (when_busy, retry): (WhenBusy, bool),
         via: String,
         started: &mut Option<PromptId>,
     ) -> Result<Reply, Fault> {
@@ -66,28 +66,42 @@ impl Session {
         }
         self.affordable(prompt.id)?;
         let id = prompt.id;
+        let mut events = Vec::new();
+        if retry && !self.turns.knows(id) {
+            self.again(&mut prompt)?;
+            let superseded = self.turns.supersede();
+            events.extend(
+                superseded.map(|prompt| Event::PromptDropped(PromptDropped { prompt, cause: Cause::Person })),
+            );
+        }
         let queued_event = Event::PromptQueued(PromptQueued {
             prompt: id,
             content: prompt.content.clone(),
             via: via.clone(),
             consent: prompt.consent,
             timeout_seconds: prompt.timeout_seconds,
+            retry_of: prompt.retry_of,
         });
-        let (start, released, queued) = match self.turns.accept(prompt, when_busy, Timestamp::now()) {
+        let missing = self.missing_keys();
+        let accepted = match missing.as_slice() {
+            [] => self.turns.accept(prompt, when_busy, Timestamp::now()),
+            _ => self.turns.shelve(prompt),
+        };
+        let (start, released, queued) = match accepted {
             Err(refusal) => return Err(refused(refusal).into()),
             Ok(Accepted::Duplicate { seq, queued }) => {
                 return Ok(Reply::Prompt { queued, duplicate: true, seq });
             }
             Ok(Accepted::New { start, released, queued }) => (start, released, queued),
         };
-        let mut events = Vec::new();
         if released {
             events.push(Event::QueueReleased(QueueReleased { via }));
         }
+        let before = u64::try_from(events.len()).unwrap_or_default();
         events.push(queued_event);
         self.announce_turn(start, &mut events);
-        let first = self.commit(events).await?;
-        let seq = first + u64::from(released);
+        events.extend(self.need_keys(&missing));
+        let seq = self.commit(events).await? + before;
         self.turns.numbered(id, seq);
         *started = start;
         Ok(Reply::Prompt { queued, duplicate: false, seq })
@@ -97,6 +111,7 @@ impl Session {
     fn announce_turn(&mut self, start: Option<PromptId>, events: &mut Vec<Event>) {
         if let Some(prompt) = start {
             self.used.turns += 1;
+            self.cut_off = None;
             let just_queued =
                 matches!(events.last(), Some(Event::PromptQueued(queued)) if queued.prompt == prompt);
             let waited = self.turns.running().filter(|_| !just_queued);
@@ -169,6 +184,7 @@ impl Session {
             usage,
             ended_at: Timestamp::now(),
         });
+        self.cut_off = (end.outcome == TurnOutcome::Interrupted).then_some(ended.prompt);
         let next = self.follow(after, cause, &mut events);
         self.commit(events).await?;
         self.release_asked();
@@ -187,7 +203,8 @@ impl Session {
         let (state, why) = match after {
             After::Next => (SessionState::Idle, None),
             After::Hold(state, why) => {
-                let held = self.turns.hold();
+                let goes_on = state == SessionState::Interrupted && self.resume() == Resume::Always;
+                let held = if goes_on { None } else { self.turns.hold() };
                 events.extend(held.map(|prompts| Event::QueueHeld(QueueHeld { cause, prompts })));
                 (state, why)
             }
@@ -213,7 +230,9 @@ impl Session {
                 }
             }
             Cancelled::Dropped(prompt) => {
-                self.commit(vec![Event::PromptDropped(PromptDropped { prompt, cause })]).await?;
+                let mut events = vec![Event::PromptDropped(PromptDropped { prompt, cause })];
+                events.extend(self.needs_nothing());
+                self.commit(events).await?;
             }
             Cancelled::Turn if self.prompted => {
                 let events = self.withdraw(Resolution::Cancelled, cause);
@@ -242,6 +261,13 @@ impl Session {
         if let Some(ending) = &self.ending {
             return Err(ending.refusal().into());
         }
+        if self.turns.held() {
+            let missing = self.missing_keys();
+            if !missing.is_empty() {
+                let message = format!("{}: prompt from a shell that has them", needs(&missing));
+                return Err(ApiError::new(Code::CredentialsMissing, message).into());
+            }
+        }
         if self.turns.release() {
             let start = self.turns.next(Timestamp::now()).map(|prompt| prompt.id);
             let mut events = vec![Event::QueueReleased(QueueReleased { via })];
@@ -252,18 +278,6 @@ impl Session {
             }
         }
         Ok(self.done())
-    }
-
-    /// `resume = always`: what was queued goes on when the session is opened, unless a person had stopped it.
-    pub(super) async fn resume_queue(&mut self) -> Result<(), Broken> {
-        let stopped = matches!(self.history.held, Some(Cause::Person | Cause::Killed));
-        if self.shared.settings.session.resume == Resume::Always && self.turns.held() && !stopped {
-            match self.release_queue(String::from("session.resume = always")).await {
-                Err(Fault::Broken(broken)) => return Err(broken),
-                Ok(_) | Err(Fault::Refused(_)) => {}
-            }
-        }
-        self.settle().await
     }
 }
 

@@ -6,7 +6,7 @@ use super::*;
 
 fn prompt(id: PromptId) -> Prompt {
     let content = vec![ContentBlock::Text { text: String::from("x") }];
-    Prompt { id, content, consent: Consent::None, timeout_seconds: None }
+    Prompt { id, content, consent: Consent::None, timeout_seconds: None, retry_of: None }
 }
 
 fn now() -> Timestamp {
@@ -169,4 +169,33 @@ proptest! {
             prop_assert_eq!(unique.len(), accepted.len(), "nothing lost");
         }
     }
+}
+
+#[test]
+fn a_prompt_that_must_wait_for_a_person_holds_the_queue_and_the_next_one_releases_it() {
+    let (mut turns, first, second) = (Turns::new(2), prompt(PromptId::random()), prompt(PromptId::random()));
+    let shelved = turns.shelve(first.clone()).unwrap();
+    assert_eq!(shelved, Accepted::New { start: None, released: false, queued: true });
+    assert!(turns.held() && turns.running().is_none());
+    assert!(matches!(turns.shelve(first.clone()), Ok(Accepted::Duplicate { queued: true, .. })));
+    let accepted = turns.accept(second, WhenBusy::Refuse, Timestamp::UNIX_EPOCH).unwrap();
+    assert_eq!(accepted, Accepted::New { start: Some(first.id), released: true, queued: true });
+    assert_eq!(turns.shelve(prompt(PromptId::random())).map(drop), Ok(()));
+    assert_eq!(turns.shelve(prompt(PromptId::random())), Err(Refusal::QueueFull));
+}
+
+#[test]
+fn a_retry_runs_before_what_was_held_behind_the_turn_that_was_cut_off() {
+    let (held, again) = (prompt(PromptId::random()), prompt(PromptId::random()));
+    let again = Prompt { retry_of: Some(PromptId::random()), ..again };
+    let mut turns = Turns::restored(9, [held.clone()], []);
+    let shelved = turns.shelve(again.clone()).unwrap();
+    assert_eq!(shelved, Accepted::New { start: None, released: false, queued: true });
+    assert_eq!(turns.queued(), [again.id, held.id]);
+    // Asked for once more, it runs once.
+    assert_eq!((turns.supersede(), turns.supersede()), (Some(again.id), None));
+    let again = Prompt { id: PromptId::random(), ..again };
+    let accepted = turns.accept(again.clone(), WhenBusy::Refuse, Timestamp::UNIX_EPOCH).unwrap();
+    assert_eq!(accepted, Accepted::New { start: Some(again.id), released: true, queued: false });
+    assert_eq!(turns.queued(), [held.id]);
 }

@@ -395,6 +395,7 @@ pub(crate) fn action(session: SessionId, prompt: PromptId, text: &str, when_busy
         via: String::from("test"),
         timeout_seconds: None,
         environment: None,
+        retry: false,
     }
 }
 

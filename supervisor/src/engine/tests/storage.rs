@@ -53,6 +53,7 @@ fn turn(prompt: PromptId) -> Vec<Event> {
         via: String::from("test"),
         consent: Consent::None,
         timeout_seconds: None,
+        retry_of: None,
     };
     vec![Event::PromptQueued(queued), Event::TurnStarted(TurnStarted { prompt, content: None })]
 }
