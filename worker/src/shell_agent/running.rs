@@ -18,14 +18,13 @@ use std::time::Duration;
 use skep_common::ids::Process;
 use skep_config::env;
 use skep_sys::spawn::{Child, ExitCause, SpawnError, SpawnSpec, Stdio3, spawn};
-use skep_sys::statefile;
 use skep_sys::tree::{self, Tree};
 use tokio::io::AsyncReadExt as _;
 use tokio::net::unix::pipe;
 use tokio::time::{Instant, timeout};
 
 use super::script;
-use super::snapshot::Snapshot;
+use super::snapshot::{Incoming, Snapshot};
 use super::state::Variables;
 use super::text::Decoder;
 
@@ -48,7 +47,7 @@ pub(super) struct Job<'a> {
     pub(super) shell: &'a Path,
     /// The snapshot helper and its first arguments.
     pub(super) helper: &'a [OsString],
-    /// Where the helper writes.
+    /// The pipe into which the helper writes; it does not exist yet.
     pub(super) snapshot: PathBuf,
     /// The command line.
     pub(super) command: &'a str,
@@ -61,6 +60,9 @@ pub(super) struct Job<'a> {
 /// A command that could not be started.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum StartError {
+    /// No pipe for what it leaves behind.
+    #[error("no pipe for the shell's state: {0}")]
+    State(#[source] io::Error),
     /// No pipe for its output.
     #[error("no pipe for the command's output: {0}")]
     Pipe(#[source] io::Error),
@@ -98,7 +100,7 @@ pub(super) async fn discard(mut held: pipe::Receiver) {
 pub(super) struct Running {
     child: Child,
     mark: String,
-    snapshot: PathBuf,
+    incoming: Incoming,
     /// None once it is at its end.
     output: Option<pipe::Receiver>,
     buffer: Box<[u8]>,
@@ -121,6 +123,7 @@ impl Running {
         let input = OwnedFd::from(input);
         let second = input.try_clone().map_err(StartError::Pipe)?;
         let output = pipe::Receiver::from_owned_fd(OwnedFd::from(output)).map_err(StartError::Pipe)?;
+        let incoming = Incoming::new(job.snapshot.clone()).map_err(StartError::State)?;
         let mark = uuid::Uuid::new_v4().to_string();
         let mut variables = job.variables;
         variables.insert(OsString::from(env::SKEP_COMMAND), OsString::from(&mark));
@@ -138,7 +141,7 @@ impl Running {
         Ok(Self {
             child,
             mark,
-            snapshot: job.snapshot,
+            incoming,
             output: Some(output),
             buffer: vec![0; READ].into_boxed_slice(),
             decoder: Decoder::default(),
@@ -164,6 +167,7 @@ impl Running {
                     };
                     tokio::select! {
                         read = read => Some(read),
+                        () = self.incoming.read() => continue,
                         cause = self.child.exited() => {
                             self.exit = Some(Exit { cause, at: Instant::now(), drained: 0 });
                             continue;
@@ -200,9 +204,7 @@ impl Running {
     /// After [`Event::Exited`]: reaps the shell.
     pub(super) fn finish(self) -> Finished {
         self.child.reap();
-        let snapshot = statefile::read_json(&self.snapshot).ok().flatten();
-        drop(std::fs::remove_file(&self.snapshot));
-        Finished { snapshot, held: self.output }
+        Finished { snapshot: self.incoming.finish(), held: self.output }
     }
 
     /// Ends all processes of it: with a grace to end by themselves when it was cancelled, at once when the agent ends.
@@ -216,7 +218,6 @@ impl Running {
         if !report.is_empty() {
             tracing::warn!(survivors = report.survivors.len(), "processes of a cancelled command are left");
         }
-        drop(std::fs::remove_file(&self.snapshot));
     }
 }
 

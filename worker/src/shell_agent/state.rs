@@ -9,7 +9,7 @@ use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::io;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
-use std::os::unix::fs::DirBuilderExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, FileTypeExt as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -187,7 +187,8 @@ impl Store {
         for entry in std::fs::read_dir(&self.directory)? {
             let entry = entry?;
             let touched = entry.metadata()?.modified()?;
-            if entry.file_type()?.is_file() && now.duration_since(touched).is_ok_and(|age| age > KEPT) {
+            let kind = entry.file_type()?;
+            if (kind.is_file() || kind.is_fifo()) && now.duration_since(touched).is_ok_and(|age| age > KEPT) {
                 std::fs::remove_file(entry.path())?;
             }
         }
@@ -204,7 +205,7 @@ impl Store {
         statefile::write_json(&self.path(session), state)
     }
 
-    /// A file for the next snapshot.
+    /// The name of a pipe for the next snapshot.
     pub(super) fn snapshot_path(&self) -> PathBuf {
         self.directory.join(format!("snapshot-{}", uuid::Uuid::new_v4()))
     }

@@ -57,6 +57,35 @@ async fn directory_and_exported_variables_persist_whatever_the_command_did() {
 }
 
 #[tokio::test]
+async fn g4_what_a_command_leaves_unchanged_of_its_environment_is_never_in_a_file() {
+    let place = tempfile::tempdir().unwrap();
+    let key = ("A_KEY", "hunter2-never-write-me-down");
+    // More than a pipe holds.
+    let filler = "x".repeat(100_000);
+    let variables = [key, ("FILLER", filler.as_str())];
+    // Looks for the key once the helper has written.
+    let there = shell_words::quote(place.path().to_str().unwrap()).into_owned();
+    let look = format!(
+        "\"$@\"; cd {there}; find state -type f -exec grep -l hunter2 {{}} + >>found; echo looked >>found"
+    );
+    let mut agent = Agent::start_wrapped(place, "/bin/sh", &variables, &["/bin/sh", "-c", &look, "sh"]).await;
+    let session = agent.open_bypassing().await;
+    let turn = agent.prompt(&session, "cd /; export CHANGED=1; echo \"${#A_KEY}\"").await;
+    assert_eq!(turn.output(), "27\n");
+    let turn = agent.prompt(&session, "echo \"$CHANGED ${#FILLER} $PWD\"; unset A_KEY").await;
+    assert_eq!(turn.output(), "1 100000 /\n");
+    let turn = agent.prompt(&session, "echo \"${A_KEY-unset}\"").await;
+    assert_eq!(turn.output(), "unset\n");
+    let found = std::fs::read_to_string(agent.dir().join("found")).unwrap();
+    assert_eq!(found, "looked\nlooked\nlooked\n");
+    let place = agent.end().await;
+    for entry in std::fs::read_dir(place.path().join("state")).unwrap() {
+        let text = std::fs::read_to_string(entry.unwrap().path()).unwrap();
+        assert!(!text.contains("hunter2") && text.contains("CHANGED"), "{text}");
+    }
+}
+
+#[tokio::test]
 async fn a_command_sees_no_helper_and_its_marks_stay() {
     for shell in shells() {
         let mut agent = Agent::start_with(shell, &[("SKEP_SESSION", "mark")]).await;

@@ -63,8 +63,18 @@ impl Agent {
         Self::start_in(tempfile::tempdir().unwrap(), shell, variables).await
     }
 
-    #[expect(clippy::unused_async, reason = "must be called within a runtime")]
     pub(super) async fn start_in(place: TempDir, shell: &str, variables: &[(&str, &str)]) -> Self {
+        Self::start_wrapped(place, shell, variables, &[]).await
+    }
+
+    /// The command `wrapper` calls the snapshot helper.
+    #[expect(clippy::unused_async, reason = "must be called within a runtime")]
+    pub(super) async fn start_wrapped(
+        place: TempDir,
+        shell: &str,
+        variables: &[(&str, &str)],
+        wrapper: &[&str],
+    ) -> Self {
         skep_sys::subreaper::become_subreaper().unwrap();
         let home = place.path().to_str().unwrap();
         let base = [("PATH", "/usr/bin:/bin"), ("HOME", home)];
@@ -73,11 +83,9 @@ impl Agent {
             .chain(variables)
             .map(|(name, value)| (OsString::from(name), OsString::from(value)))
             .collect();
-        let helper = vec![
-            std::env::current_exe().unwrap().into_os_string(),
-            OsString::from("--exact"),
-            OsString::from("shell_agent::tests::snapshot_helper"),
-        ];
+        let test = ["--exact", "shell_agent::tests::snapshot_helper"].map(OsString::from);
+        let wrapper = wrapper.iter().map(OsString::from);
+        let helper = wrapper.chain([std::env::current_exe().unwrap().into_os_string()]).chain(test).collect();
         let store = Store::open(place.path().join("state")).unwrap();
         let setup = Setup { shell: PathBuf::from(shell), helper, store, variables };
         let (ours, theirs) = tokio::io::duplex(256 * 1024);
