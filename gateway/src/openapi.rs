@@ -70,6 +70,12 @@ pub fn openapi_json() -> String {
     let paths = document["paths"].as_object_mut().into_iter().flatten();
     for (path, item) in paths {
         for (method, operation) in item.as_object_mut().into_iter().flatten() {
+            operation
+                .get_mut("parameters")
+                .and_then(Value::as_array_mut)
+                .into_iter()
+                .flatten()
+                .for_each(not_null);
             let Some(answers) = operation["responses"].as_object_mut() else { continue };
             for status in possible(method, path).filter(|status| errors.contains_key(status)) {
                 let reference = json!({ "$ref": format!("#/components/responses/Error{status}") });
@@ -109,14 +115,36 @@ fn complete(schemas: &mut Value) {
     }
 }
 
-/// Numbers of 32 bits without a sign are derived as if they had one.
+/// A parameter may be left out, but is never null.
+fn not_null(parameter: &mut Value) {
+    let Some(schema) = parameter.get_mut("schema") else { return };
+    if let Some(types) = schema.get_mut("type").and_then(Value::as_array_mut) {
+        types.retain(|kind| kind != "null");
+        if let [only] = types.as_slice() {
+            schema["type"] = only.clone();
+        }
+    }
+    if let Some(variants) = schema.get_mut("oneOf").and_then(Value::as_array_mut) {
+        variants.retain(|variant| variant["type"] != "null");
+        if let [only] = variants.as_slice() {
+            *schema = only.clone();
+        }
+    }
+}
+
+/// Numbers without a sign are derived as if they had one.
 fn widen(value: &mut Value) {
-    if value["format"] == "int32"
+    let most = match value["format"].as_str() {
+        Some("int32") => json!(u32::MAX),
+        Some("int64") => json!(u64::MAX),
+        _ => Value::Null,
+    };
+    if !most.is_null()
         && value["minimum"].is_number()
         && let Some(schema) = value.as_object_mut()
     {
         schema.remove("format");
-        schema.entry("maximum").or_insert_with(|| json!(u32::MAX));
+        schema.entry("maximum").or_insert(most);
     }
     match value {
         Value::Object(map) => map.values_mut().for_each(widen),
