@@ -66,6 +66,8 @@ pub(crate) enum Command {
     Agents(commands::agents::AgentsArgs),
     Config(commands::config::ConfigArgs),
     Doctor(commands::doctor::DoctorArgs),
+    Open(commands::open::OpenArgs),
+    Token(commands::token::TokenArgs),
     Api(commands::api::ApiArgs),
     #[command(name = "openapi")]
     OpenApi(commands::openapi::OpenApiArgs),
@@ -104,6 +106,11 @@ mod tests {
             &["daemon", "start", "--capacity", "many"],
             &["daemon", "start", "--spawn-mode", "elsewhere"],
             &["worker", "restart"],
+            &["token", "create"],
+            &["token", "create", "--scope", "everything"],
+            &["token", "create", "--scope", "read", "--ttl", "2y"],
+            &["token", "revoke", "../daemon"],
+            &["open", "--url", "nowhere"],
             &["logs", "a", "--tail", "-1"],
         ];
         for args in refused {

@@ -133,6 +133,12 @@ impl Paths {
         self.state_dir.join("password")
     }
 
+    /// The page that leads a browser to its login link (0600).
+    #[must_use]
+    pub fn login_page(&self) -> PathBuf {
+        self.state_dir.join("open.html")
+    }
+
     /// The directory of all sessions.
     #[must_use]
     pub fn sessions(&self) -> PathBuf {

@@ -15,12 +15,14 @@ pub(crate) mod inbox;
 pub(crate) mod kill;
 pub(crate) mod logs;
 pub(crate) mod man;
+pub(crate) mod open;
 pub(crate) mod openapi;
 pub(crate) mod prompt;
 pub(crate) mod ps;
 pub(crate) mod release;
 pub(crate) mod rm;
 pub(crate) mod run;
+pub(crate) mod token;
 pub(crate) mod version;
 pub(crate) mod wait;
 pub(crate) mod worker;
@@ -50,6 +52,8 @@ pub(crate) async fn run(ctx: &Context, command: Command) -> Outcome {
         Command::Worker(args) => worker::run(ctx, args).await,
         Command::Daemon(args) => daemon::run(ctx, args).await,
         Command::Agents(args) => agents::run(ctx, &args).await,
+        Command::Open(args) => open::run(ctx, &args).await,
+        Command::Token(args) => token::run(ctx, args).await,
         Command::Api(args) => api::run(ctx, &args).await,
         Command::OpenApi(_) => openapi::run(ctx),
         Command::Config(args) => config::run(ctx, &args),

@@ -1,6 +1,8 @@
 //! All terminal output: what it says, how it looks, and where it goes.
 
+pub(crate) mod keys;
 pub(crate) mod printer;
+pub(crate) mod qr;
 pub(crate) mod screen;
 pub(crate) mod table;
 pub(crate) mod time;

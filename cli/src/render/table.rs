@@ -240,12 +240,12 @@ const fn worker_colour(state: WorkerState) -> Option<Color> {
     }
 }
 
-fn plain(text: impl Into<String>) -> (String, Option<Color>) {
+pub(super) fn plain(text: impl Into<String>) -> (String, Option<Color>) {
     (text.into(), None)
 }
 
 /// Aligned columns. Every cell is made safe for a terminal here.
-fn aligned(
+pub(super) fn aligned(
     header: &[&str],
     rows: impl Iterator<Item = Vec<(String, Option<Color>)>>,
     stream: Stream,

@@ -10,6 +10,7 @@ use skep_tests::env::TestEnv;
 use skep_tests::wait::SOON;
 
 mod clients;
+mod commands;
 mod keys;
 mod listening;
 
