@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use skep_common::code::ApiError;
+use skep_common::code::{ApiError, Code};
 use skep_common::event::{Event, Record};
 use skep_common::ids::{PromptId, SessionId};
 use skep_common::session::Head;
@@ -108,8 +108,8 @@ impl Follower {
                 return Step::Complete;
             }
             tokio::select! {
-                changed = self.head.changed() => if changed.is_err() { return Step::Complete },
-                changed = changes.changed(), if self.closing => if changed.is_err() { return Step::Complete },
+                changed = self.head.changed() => if changed.is_err() { return self.bereft().await },
+                changed = changes.changed(), if self.closing => if changed.is_err() { return self.bereft().await },
                 () = tokio::time::sleep_until(silent_until) => return Step::Beat,
                 () = self.stop.cancelled() => return Step::Stopping,
             }
@@ -145,7 +145,16 @@ impl Follower {
     async fn is_complete(&self, head: Head) -> bool {
         match self.engine.session(&self.session.to_string()).await {
             Ok(info) => info.state.is_closed() && info.worker.is_none() && info.head.seq <= head.seq,
-            Err(_) => true,
+            Err(error) => error.code == Code::SessionNotFound,
+        }
+    }
+
+    /// Why nobody tells of the session any more: it is gone, or the daemon stops and its next one goes on.
+    async fn bereft(&self) -> Step {
+        match self.engine.session(&self.session.to_string()).await {
+            Err(error) if error.code == Code::SessionNotFound => Step::Complete,
+            Ok(info) if info.state.is_closed() => Step::Complete,
+            Ok(_) | Err(_) => Step::Stopping,
         }
     }
 }
