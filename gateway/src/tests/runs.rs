@@ -56,7 +56,7 @@ async fn a_run_as_a_stream_ends_with_its_turn() {
         kinds.push(message.event);
     }
     assert_eq!(first_seq, accepted["prompt"]["seq"].as_u64());
-    assert_eq!(kinds, ["epoch", "prompt_queued", "turn_started", "update", "update", "turn_ended"]);
+    assert_eq!(kinds, ["epoch", "prompt_queued", "turn_started", "update", "update", "turn_ended", "end"]);
     let path = "/api/v1/runs?wait=1";
     let (status, _) = json_of(bench.send(Method::POST, path, &body, &headers).await).await;
     assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "a stream waits anyway");

@@ -90,9 +90,12 @@ async fn a_follower_sees_what_is_written_while_it_follows_and_the_end_of_the_ses
     stream.until("turn_ended").await;
     bench.post("/sessions/s/close", json!({})).await;
     stream.until("session_closed").await;
+    let end = stream.next().await.unwrap();
+    assert_eq!((end.event.as_str(), end.data.as_str()), ("end", r#"{"reason":"complete"}"#));
     assert_eq!(stream.next().await, None, "a closed session's stream is complete");
     let mut again = bench.follow("s", "", None).await;
     again.until("session_closed").await;
+    assert_eq!(again.next().await.map(|end| end.event), Some(String::from("end")));
     assert_eq!(again.next().await, None);
     bench.end().await;
 }
@@ -163,6 +166,7 @@ async fn the_stream_of_all_sessions_begins_with_a_snapshot_and_goes_on_with_chan
     }
     bench.call(Method::DELETE, "/sessions/one?force=true", &Value::Null).await;
     stream.until("removed").await;
+    drop(stream);
     bench.end().await;
 }
 
@@ -178,5 +182,6 @@ async fn events_reach_a_reader_at_the_rate_at_which_the_disk_gives_them() {
     assert_eq!(seen.len(), 30_005);
     // No timed test: only a rate that would mean that something is read again and again.
     assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
+    drop(stream);
     bench.end().await;
 }
