@@ -49,6 +49,36 @@ pub(crate) async fn client(ctx: &Context) -> Result<Client, CliError> {
     started_with(ctx, &[], slight(ctx)).await.map(|(client, _)| client)
 }
 
+/// The same for a front end that whoever started it may end with all that descends from it, as some editors do: the
+/// daemon is started by a process of its own that ends at once, and so descends from nobody here.
+pub(crate) async fn client_apart(ctx: &Context) -> Result<Client, CliError> {
+    if let Some((client, _)) = find(ctx).await? {
+        return Ok(client);
+    }
+    let failed =
+        |why: &dyn std::fmt::Display| CliError::unreachable(format!("cannot start the daemon: {why}"));
+    let mut args: Vec<OsString> = Vec::new();
+    if ctx.explicit_socket {
+        args.extend([OsString::from("--socket"), ctx.paths.socket().as_os_str().to_owned()]);
+    }
+    args.extend(["daemon", "start"].map(OsString::from));
+    let launcher = spawn(SpawnSpec {
+        program: executable()?,
+        args,
+        cwd: std::env::current_dir().map_err(|error| failed(&error))?,
+        env: slight(ctx),
+        stdin: Stdio3::Null,
+        stdout: Stdio3::Null,
+        stderr: Stdio3::Inherit,
+        new_group: false,
+    });
+    let launcher = launcher.map_err(|error| failed(&error))?;
+    // It says itself why, should it not start.
+    let _cause = launcher.exited().await;
+    let found = find(ctx).await?.map(|(client, _)| client);
+    found.ok_or_else(|| failed(&"it does not serve").hint("`skep daemon start` says why"))
+}
+
 /// The daemon that serves: the one that runs, or one that a person starts with these options and this environment.
 pub(crate) async fn start(ctx: &Context, options: &[OsString]) -> Result<(Client, Health), CliError> {
     started_with(ctx, options, environment(ctx)).await

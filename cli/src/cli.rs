@@ -68,6 +68,7 @@ pub(crate) enum Command {
     Doctor(commands::doctor::DoctorArgs),
     Open(commands::open::OpenArgs),
     Token(commands::token::TokenArgs),
+    Acp(commands::acp::AcpArgs),
     Api(commands::api::ApiArgs),
     #[command(name = "openapi")]
     OpenApi(commands::openapi::OpenApiArgs),

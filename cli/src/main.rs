@@ -8,6 +8,7 @@ compile_error!(
     "skep does not run on Windows: it needs Unix sockets with peer credentials and process groups"
 );
 
+mod acp;
 mod arguments;
 mod autostart;
 mod capture;

@@ -16,6 +16,9 @@ _skep() {
             ",$1")
                 cmd="skep"
                 ;;
+            skep,acp)
+                cmd="skep__subcmd__acp"
+                ;;
             skep,agents)
                 cmd="skep__subcmd__agents"
                 ;;
@@ -204,6 +207,9 @@ _skep() {
                 ;;
             skep__subcmd__daemon__subcmd__help,stop)
                 cmd="skep__subcmd__daemon__subcmd__help__subcmd__stop"
+                ;;
+            skep__subcmd__help,acp)
+                cmd="skep__subcmd__help__subcmd__acp"
                 ;;
             skep__subcmd__help,agents)
                 cmd="skep__subcmd__help__subcmd__agents"
@@ -449,12 +455,38 @@ _skep() {
 
     case "${cmd}" in
         skep)
-            opts="-v -h -V --socket --verbose --debug --json --help --version run bg prompt attach ps logs wait inbox allow deny cancel release close kill rm worker daemon agents config doctor open token api openapi completions man version help"
+            opts="-v -h -V --socket --verbose --debug --json --help --version run bg prompt attach ps logs wait inbox allow deny cancel release close kill rm worker daemon agents config doctor open token acp api openapi completions man version help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        skep__subcmd__acp)
+            opts="-v -h --agent --permission-mode --socket --verbose --debug --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --agent)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --permission-mode)
+                    COMPREPLY=($(compgen -W "ask accept-edits plan deny bypass" -- "${cur}"))
+                    return 0
+                    ;;
                 --socket)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -1483,8 +1515,22 @@ _skep() {
             return 0
             ;;
         skep__subcmd__help)
-            opts="run bg prompt attach ps logs wait inbox allow deny cancel release close kill rm worker daemon agents config doctor open token api openapi completions man version help"
+            opts="run bg prompt attach ps logs wait inbox allow deny cancel release close kill rm worker daemon agents config doctor open token acp api openapi completions man version help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        skep__subcmd__help__subcmd__acp)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi

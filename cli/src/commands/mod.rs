@@ -1,5 +1,6 @@
 //! The commands, one file each: their options, and what they do.
 
+pub(crate) mod acp;
 pub(crate) mod agents;
 pub(crate) mod answer;
 pub(crate) mod api;
@@ -54,6 +55,7 @@ pub(crate) async fn run(ctx: &Context, command: Command) -> Outcome {
         Command::Agents(args) => agents::run(ctx, &args).await,
         Command::Open(args) => open::run(ctx, &args).await,
         Command::Token(args) => token::run(ctx, args).await,
+        Command::Acp(args) => acp::run(ctx, args).await,
         Command::Api(args) => api::run(ctx, &args).await,
         Command::OpenApi(_) => openapi::run(ctx),
         Command::Config(args) => config::run(ctx, &args),

@@ -85,6 +85,9 @@ mod peers;
 mod outside;
 
 #[cfg(test)]
+mod editors;
+
+#[cfg(test)]
 mod contract;
 
 #[cfg(test)]

@@ -179,7 +179,8 @@ fn id_of(raw: &RawValue) -> Result<Id, Noise> {
 }
 
 /// The request that the parameters of `$/cancel_request` name.
-pub(crate) fn cancelled_request(params: &RawValue) -> Option<Id> {
+#[must_use]
+pub fn cancelled_request(params: &RawValue) -> Option<Id> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
     struct View<'a> {
@@ -196,7 +197,8 @@ fn error_of(raw: &RawValue) -> RpcError {
 }
 
 /// The first `max` characters.
-pub(crate) fn clip(text: &str, max: usize) -> String {
+#[must_use]
+pub fn clip(text: &str, max: usize) -> String {
     match text.char_indices().nth(max) {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text.to_owned(),

@@ -2,23 +2,18 @@
 
 use std::ffi::OsStr;
 use std::io::{self, Write as _};
-use std::os::fd::{AsFd as _, OwnedFd};
-use std::os::unix::fs::FileTypeExt as _;
-use std::os::unix::net::UnixStream as StdUnixStream;
 use std::process::ExitCode;
 use std::time::SystemTime;
 
 use skep_config::env;
 use skep_sys::subreaper;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::UnixStream;
-use tokio::net::unix::pipe;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::script;
 use super::serve::{Setup, serve};
 use super::state::{Place, Store, Variables};
+use crate::acp::stdio;
 
 /// Runs the agent on this process's stdin and stdout until stdin ends or a signal says so.
 #[must_use]
@@ -53,7 +48,7 @@ async fn agent() -> io::Result<()> {
     let mut told =
         [signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?, signal(SignalKind::hangup())?];
     let setup = setup()?;
-    let serving = serve(input()?, output()?, setup, stop.clone());
+    let serving = serve(stdio::input()?, stdio::output()?, setup, stop.clone());
     tokio::pin!(serving);
     loop {
         tokio::select! {
@@ -95,47 +90,4 @@ fn open_store(variables: &Variables) -> io::Result<Store> {
             Ok(store)
         }
     }
-}
-
-/// What the standard descriptors are. Clients give pipes or (Node.js) sockets, which the runtime can wait for; anything
-/// else is read and written by threads.
-enum Kind {
-    Pipe,
-    Socket,
-    Other,
-}
-
-fn kind(fd: &OwnedFd) -> io::Result<Kind> {
-    let file = std::fs::File::from(fd.try_clone()?).metadata()?.file_type();
-    Ok(if file.is_fifo() {
-        Kind::Pipe
-    } else if file.is_socket() {
-        Kind::Socket
-    } else {
-        Kind::Other
-    })
-}
-
-fn socket(fd: OwnedFd) -> io::Result<UnixStream> {
-    let socket = StdUnixStream::from(fd);
-    socket.set_nonblocking(true)?;
-    UnixStream::from_std(socket)
-}
-
-fn input() -> io::Result<Box<dyn AsyncRead + Unpin + Send>> {
-    let fd = io::stdin().as_fd().try_clone_to_owned()?;
-    Ok(match kind(&fd)? {
-        Kind::Pipe => Box::new(pipe::Receiver::from_owned_fd(fd)?),
-        Kind::Socket => Box::new(socket(fd)?),
-        Kind::Other => Box::new(tokio::io::stdin()),
-    })
-}
-
-fn output() -> io::Result<Box<dyn AsyncWrite + Unpin + Send>> {
-    let fd = io::stdout().as_fd().try_clone_to_owned()?;
-    Ok(match kind(&fd)? {
-        Kind::Pipe => Box::new(pipe::Sender::from_owned_fd(fd)?),
-        Kind::Socket => Box::new(socket(fd)?),
-        Kind::Other => Box::new(tokio::io::stdout()),
-    })
 }
