@@ -204,7 +204,9 @@ fn a_request_is_told_when_it_waits_for_a_person_or_with_its_answer() {
 #[test]
 fn an_end_names_its_cause() {
     let end = json!({"prompt": PROMPT, "outcome": "interrupted", "cause": "worker_crashed"});
-    assert_eq!(text(&[("turn_ended", end)]), "✗ interrupted: the worker crashed\n");
+    let told = text(&[("turn_ended", end)]);
+    assert!(told.starts_with("✗ interrupted: the worker crashed\n"), "{told}");
+    assert!(told.contains("--retry-interrupted"), "how to go on: {told}");
 }
 
 proptest! {
