@@ -55,7 +55,7 @@ fn n2_the_typescript_client_misses_nothing_across_cuts_and_a_restart_of_the_daem
         wait_until("a connection to cut", || relay.cut() > 0);
         seen(20 + 30 * round);
     }
-    follower.wait_stdout("half");
+    let _first_turn_is_over = env.skep(["wait", "s"]).run().ok();
     let _restarted = env.skep(["daemon", "restart"]).run().ok();
     let _more = env.skep(["prompt", "s", "updates 50\nsay whole"]).run().ok();
     follower.wait_stdout("whole");
