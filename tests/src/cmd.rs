@@ -433,5 +433,6 @@ fn find(haystack: &[u8], needle: &[u8]) -> bool {
 /// When it is no process id.
 #[must_use]
 pub fn pid(number: u32) -> Pid {
+    assert!(number != 0, "0 would mean the whole group of the test");
     Pid::from_raw(i32::try_from(number).expect("a process id fits"))
 }

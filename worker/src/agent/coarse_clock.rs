@@ -1,7 +1,7 @@
 //! Agents that name their sessions by a coarse clock, and lose one that is loaded in the same period in which it was
 //! created (agents.md 5.3): how long such a load has to wait.
 //!
-//! Pure but for [`NotBefore::come`], which only sleeps. Periods are counted from the epoch, so a period of a minute is a
+//! Pure but for `NotBefore::come`, which only sleeps. Periods are counted from the epoch, so a period of a minute is a
 //! minute of the wall clock in every time zone.
 
 use std::time::Duration;

@@ -1,7 +1,7 @@
 //! The agent processes of a worker: who may share one, and which of them live.
 //!
 //! Sessions share a process only where their preset says so, and where everything that the process was started with is
-//! the same for both ([`Kind`]). Owns no process: each belongs to its host's own task.
+//! the same for both (`Kind`). Owns no process: each belongs to its host's own task.
 
 use std::ffi::OsString;
 use std::fmt;
