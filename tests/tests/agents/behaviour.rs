@@ -176,8 +176,14 @@ fn is_told_apart_when_its_model_is_busy_or_breaks_off(recipe: Recipe) {
         let output = prompt.finish();
         let ended = world.last("turn_ended");
         let outcome = match script {
-            // Cancelled when it had just given up by itself, it says that it is done.
-            "[[half]]" if tries_on && ended["stop_reason"] == "end_turn" => "completed",
+            // Cancelled when it had said something already, an agent may answer that it is done.
+            "[[half]]"
+                if tries_on
+                    && output.stdout.contains("a beginning")
+                    && ended["stop_reason"] == "end_turn" =>
+            {
+                "completed"
+            }
             _ if tries_on => "cancelled",
             "[[half]]" if recipe.takes_half_for_whole => "completed",
             _ => "failed",
