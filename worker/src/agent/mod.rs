@@ -18,6 +18,7 @@ mod last_words;
 mod leftover;
 mod mcp;
 mod mode;
+mod piped;
 mod process;
 mod start;
 mod stop;

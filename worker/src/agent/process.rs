@@ -1,12 +1,10 @@
 //! An agent's process and its pipes, just started.
 
 use std::ffi::OsString;
-use std::io;
 use std::path::Path;
 
 use skep_sys::capture::{Capture, pump};
-use skep_sys::shim;
-use skep_sys::spawn::{Child, ExitCause, SpawnError, SpawnSpec, Stdio3, spawn};
+use skep_sys::spawn::{Child, ExitCause, SpawnError};
 use skep_sys::tree::{self, Tree};
 use tokio::net::unix::pipe;
 use tokio::task::JoinHandle;
@@ -17,6 +15,7 @@ use tokio_util::task::TaskTracker;
 use super::DRAIN;
 use super::ears::Ears;
 use super::launch::Launch;
+use super::piped::{Piped, missing};
 use crate::acp::peer::{Batch, Reader, Writer, writer};
 
 /// An agent's process. Whoever has it ends it by [`Self::sweep`], which kills the whole tree before the child is
@@ -63,24 +62,9 @@ impl AgentProcess {
         exe: &Path,
         tracker: &TaskTracker,
     ) -> Result<(Self, Writer), SpawnError> {
-        let (program, args) = shim::command(exe, launch.argv.clone());
-        let mut child = spawn(SpawnSpec {
-            program,
-            args,
-            cwd: launch.cwd.clone(),
-            env: surroundings.env,
-            stdin: Stdio3::Pipe,
-            stdout: Stdio3::Pipe,
-            stderr: Stdio3::Pipe,
-            new_group: false,
-        })?;
-        let missing = || SpawnError::Os {
-            program: exe.to_owned(),
-            source: io::Error::other("a pipe to the agent is missing"),
-        };
-        let stdin = child.stdin.take().ok_or_else(missing)?;
-        let stdout = child.stdout.take().ok_or_else(missing)?;
-        let stderr = child.stderr.take().ok_or_else(missing)?;
+        let (argv, cwd) = (launch.argv.clone(), launch.cwd.clone());
+        let Piped { child, stdin, stdout, stderr } = Piped::spawn(exe, argv, cwd, surroundings.env, true)?;
+        let stdin = stdin.ok_or_else(|| missing(exe))?;
         let stop = CancellationToken::new();
         let over = stop.clone();
         let stderr = match surroundings.stderr {

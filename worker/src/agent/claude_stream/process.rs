@@ -1,13 +1,11 @@
 //! The process behind a conversation: its pipes, its tree, its end. Dropping it kills the group as a backstop.
 
 use std::ffi::OsString;
-use std::io;
 use std::path::Path;
 
 use skep_common::framing::{Frame, LineSplitter};
 use skep_sys::capture::{Capture, PumpEnd, pump};
-use skep_sys::shim;
-use skep_sys::spawn::{Child, ExitCause, SpawnError, SpawnSpec, Stdio3, spawn};
+use skep_sys::spawn::{Child, ExitCause, SpawnError};
 use skep_sys::tree::{self, Tree};
 use tokio::io::AsyncReadExt as _;
 use tokio::net::unix::pipe;
@@ -22,6 +20,7 @@ use crate::acp::peer::{Closed, MAX_FRAME, Writer, writer};
 use crate::agent::DRAIN;
 use crate::agent::acp::Stop;
 use crate::agent::launch::Launch;
+use crate::agent::piped::{Piped, missing};
 
 /// How much is read at once.
 const READ_SIZE: usize = 64 * 1024;
@@ -65,24 +64,9 @@ impl Process {
         tracker: &TaskTracker,
     ) -> Result<Self, SpawnError> {
         let argv = launch.argv.iter().cloned().chain(args.iter().map(OsString::from)).collect();
-        let (program, args) = shim::command(exe, argv);
-        let mut child = spawn(SpawnSpec {
-            program,
-            args,
-            cwd: launch.cwd.clone(),
-            env: launch.env.0.clone(),
-            stdin: Stdio3::Pipe,
-            stdout: Stdio3::Pipe,
-            stderr: Stdio3::Pipe,
-            new_group: false,
-        })?;
-        let missing = || SpawnError::Os {
-            program: exe.to_owned(),
-            source: io::Error::other("a pipe to the agent is missing"),
-        };
-        let stdin = child.stdin.take().ok_or_else(missing)?;
-        let stdout = child.stdout.take().ok_or_else(missing)?;
-        let stderr = child.stderr.take().ok_or_else(missing)?;
+        let (cwd, env) = (launch.cwd.clone(), launch.env.0.clone());
+        let Piped { child, stdin, stdout, stderr } = Piped::spawn(exe, argv, cwd, env, true)?;
+        let stdin = stdin.ok_or_else(|| missing(exe))?;
         let over = CancellationToken::new();
         let stderr =
             tracker.spawn(pump(stderr, launch.stderr.clone(), over.clone().cancelled_owned(), DRAIN));

@@ -9,13 +9,11 @@
 //! The session hears the same as from an ACP agent. The output is read only while the session has room for it; the
 //! last event says how the run ended and that nothing of it is left.
 
-use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use skep_sys::capture::pump;
-use skep_sys::shim;
-use skep_sys::spawn::{Child, ExitCause, SpawnError, SpawnSpec, Stdio3, spawn};
+use skep_sys::spawn::{Child, ExitCause, SpawnError};
 use skep_sys::tree::{self, Tree};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::unix::pipe;
@@ -32,6 +30,7 @@ use crate::acp::message::{Id, clip};
 use crate::agent::DRAIN;
 use crate::agent::acp::{Agent, FromAgent, Gone, Said, Started, Stop, ToAgent};
 use crate::agent::launch::Launch;
+use crate::agent::piped::Piped;
 
 /// How much is read at once.
 const READ_SIZE: usize = 64 * 1024;
@@ -306,27 +305,13 @@ impl Command {
     /// Starts the command through our own binary's shim, and feeds it the prompt where that is piped in.
     fn spawn(run: &Run, exe: &Path, tracker: &TaskTracker) -> Result<Self, SpawnError> {
         let launch = &run.launch;
-        let (program, args) = shim::command(exe, launch.argv.clone());
-        let mut child = spawn(SpawnSpec {
-            program,
-            args,
-            cwd: launch.cwd.clone(),
-            env: launch.env.0.clone(),
-            stdin: if run.plan.stdin.is_some() { Stdio3::Pipe } else { Stdio3::Null },
-            stdout: Stdio3::Pipe,
-            stderr: Stdio3::Pipe,
-            new_group: false,
-        })?;
-        let missing = || SpawnError::Os {
-            program: exe.to_owned(),
-            source: io::Error::other("a pipe to the command is missing"),
-        };
-        let stdout = child.stdout.take().ok_or_else(missing)?;
-        let stderr = child.stderr.take().ok_or_else(missing)?;
+        let (argv, cwd, env) = (launch.argv.clone(), launch.cwd.clone(), launch.env.0.clone());
+        let Piped { child, stdin, stdout, stderr } =
+            Piped::spawn(exe, argv, cwd, env, run.plan.stdin.is_some())?;
         let over = CancellationToken::new();
         let ended = over.clone().cancelled_owned();
         let stderr = tracker.spawn(pump(stderr, launch.stderr.clone(), ended, DRAIN));
-        if let (Some(mut stdin), Some(prompt)) = (child.stdin.take(), run.plan.stdin.clone()) {
+        if let (Some(mut stdin), Some(prompt)) = (stdin, run.plan.stdin.clone()) {
             let over = over.clone();
             // A command that does not read its input is as good as any.
             tracker.spawn(async move {
