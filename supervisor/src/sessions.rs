@@ -11,147 +11,22 @@
 //!                └──────────── wake by a prompt ────────────────┘
 //! ```
 
+mod entry;
+mod lookup;
+
 use std::collections::{HashMap, VecDeque};
 
-use serde_json::json;
 use skep_common::api::{ProcessUsage, SessionInfo, WaitingPermission};
-use skep_common::code::{ApiError, Code};
 use skep_common::ids::{Process, SessionId, SessionName, WorkerId};
 use skep_common::session::{Head, SessionSnapshot, SessionSpec, SessionState, TurnOutcome};
 use skep_common::usage::Tokens;
 use tokio::sync::watch;
 
+pub use entry::{Entry, Place};
+pub use lookup::not_found;
+
 /// How many removals the change feed remembers; a reader that is further behind gets a new snapshot.
 const REMOVALS_KEPT: usize = 1024;
-
-/// How many candidates an ambiguous look-up lists.
-const CANDIDATES: usize = 20;
-
-/// Where a session is held.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Place {
-    /// Nowhere yet: it waits for a place on a worker.
-    Waiting,
-    /// The worker was told to open it and has not answered.
-    Opening(WorkerId),
-    /// The worker holds it.
-    Live(WorkerId),
-    /// The worker holds it and was told to let go.
-    Releasing(WorkerId),
-    /// Its journal is being repaired, closed or deleted by a task of the engine.
-    Recovering,
-    /// On disk only; its lease is free.
-    Stored,
-}
-
-impl Place {
-    /// The worker on which it takes up a place.
-    #[must_use]
-    pub fn worker(&self) -> Option<&WorkerId> {
-        match self {
-            Self::Opening(worker) | Self::Live(worker) | Self::Releasing(worker) => Some(worker),
-            Self::Waiting | Self::Recovering | Self::Stored => None,
-        }
-    }
-}
-
-/// One session.
-#[derive(Debug)]
-pub struct Entry {
-    spec: SessionSpec,
-    snapshot: SessionSnapshot,
-    place: Place,
-    changed: u64,
-    /// What its agent's processes used when they were looked at last.
-    usage: Option<ProcessUsage>,
-    head: Option<watch::Sender<Head>>,
-}
-
-impl Entry {
-    /// Its settings.
-    #[must_use]
-    pub fn spec(&self) -> &SessionSpec {
-        &self.spec
-    }
-
-    /// Its last known state.
-    #[must_use]
-    pub fn snapshot(&self) -> &SessionSnapshot {
-        &self.snapshot
-    }
-
-    /// Where it is held.
-    #[must_use]
-    pub fn place(&self) -> &Place {
-        &self.place
-    }
-
-    /// Whether it has ended for good.
-    #[must_use]
-    pub fn is_closed(&self) -> bool {
-        self.place == Place::Stored && self.snapshot.state.is_closed()
-    }
-
-    /// Whether it counts towards the session limit (closed and hibernated sessions do not; G17).
-    #[must_use]
-    pub fn counts(&self) -> bool {
-        !matches!(self.place, Place::Stored | Place::Recovering)
-    }
-
-    /// Whether it holds a place that another session may have: nothing runs, waits or is queued, or
-    /// nothing can before somebody gives its keys.
-    #[must_use]
-    pub fn is_evictable(&self) -> bool {
-        matches!(self.place, Place::Live(_))
-            && self.snapshot.turn.is_none()
-            && self.snapshot.waiting.is_empty()
-            && self.snapshot.kept_awake.is_none()
-            && (self.snapshot.state == SessionState::Idle && self.snapshot.queued.is_empty()
-                || self.snapshot.needed_keys().next().is_some())
-    }
-
-    /// The state to show.
-    #[must_use]
-    pub fn state(&self) -> SessionState {
-        match self.place {
-            Place::Waiting => SessionState::Queued,
-            Place::Opening(_) => SessionState::Starting,
-            Place::Live(_) | Place::Releasing(_) | Place::Recovering | Place::Stored => self.snapshot.state,
-        }
-    }
-
-    /// The session as lists show it.
-    #[must_use]
-    pub fn info(&self) -> SessionInfo {
-        let (spec, now) = (&self.spec, &self.snapshot);
-        SessionInfo {
-            id: spec.id,
-            name: spec.name.clone(),
-            agent: spec.agent.clone(),
-            cwd: spec.cwd.clone(),
-            kind: spec.kind,
-            state: self.state(),
-            why: now.why.clone(),
-            permission_mode: spec.permission_mode,
-            ephemeral: spec.ephemeral,
-            options: spec.options.clone(),
-            worker: self.place.worker().cloned(),
-            agent_process: now.agent.clone(),
-            agent_silent_since: now.agent_silent_since,
-            agent_usage: self.usage.filter(|_| now.agent.is_some()),
-            kept_awake: now.kept_awake.clone(),
-            used: now.used.clone(),
-            turn: now.turn.clone(),
-            last_turn: now.last_turn.clone(),
-            queued: now.queued.clone(),
-            queue_held: now.queue_held,
-            waiting: now.waiting.clone(),
-            head: now.head,
-            created_at: spec.created_at,
-            updated_at: now.updated_at,
-        }
-    }
-}
 
 /// What changed since a generation.
 #[derive(Debug, Clone, PartialEq)]
@@ -366,60 +241,6 @@ impl Index {
         self.iter().filter(|entry| entry.counts()).count()
     }
 
-    /// The session that holds a name: the open one.
-    #[must_use]
-    pub fn open_by_name(&self, name: &SessionName) -> Option<&Entry> {
-        self.named(name).find(|entry| !entry.is_closed())
-    }
-
-    fn named(&self, name: &SessionName) -> impl Iterator<Item = &Entry> {
-        self.names.get(name).into_iter().flatten().filter_map(|id| self.get(*id))
-    }
-
-    /// The open session of that name, else the latest closed one.
-    fn by_name(&self, name: &SessionName) -> Option<&Entry> {
-        self.open_by_name(name).or_else(|| self.named(name).max_by_key(|entry| entry.spec.created_at))
-    }
-
-    /// Finds a session by id, by name (the open one, else the latest closed one), or by a unique prefix of either.
-    ///
-    /// # Errors
-    ///
-    /// `session_not_found`, or `session_ambiguous` with the candidates.
-    pub fn resolve(&self, wanted: &str) -> Result<SessionId, ApiError> {
-        if let Ok(id) = wanted.parse::<SessionId>()
-            && self.entries.contains_key(&id)
-        {
-            return Ok(id);
-        }
-        if let Ok(name) = wanted.parse::<SessionName>()
-            && let Some(entry) = self.by_name(&name)
-        {
-            return Ok(entry.spec.id);
-        }
-        let mut found = self.by_prefix(wanted);
-        match found.len() {
-            1 => Ok(found.remove(0).spec.id),
-            0 => Err(not_found(wanted)),
-            _ => Err(ambiguous(wanted, &mut found)),
-        }
-    }
-
-    fn by_prefix(&self, prefix: &str) -> Vec<&Entry> {
-        if prefix.is_empty() || prefix.len() > 64 {
-            return Vec::new();
-        }
-        let lower = prefix.to_ascii_lowercase();
-        self.iter()
-            .filter(|entry| match &entry.spec.name {
-                Some(name) if name.as_str().starts_with(prefix) => {
-                    self.by_name(name).is_some_and(|holder| holder.spec.id == entry.spec.id)
-                }
-                _ => entry.spec.id.to_string().starts_with(&lower),
-            })
-            .collect()
-    }
-
     /// The sessions to list, newest change first.
     #[must_use]
     pub fn list(&self, closed_too: bool) -> Vec<SessionInfo> {
@@ -500,25 +321,5 @@ impl Index {
     }
 }
 
-/// The error for a session that is not there.
-#[must_use]
-pub fn not_found(wanted: &str) -> ApiError {
-    let shown: String = wanted.chars().take(80).flat_map(char::escape_debug).collect();
-    ApiError::new(Code::SessionNotFound, format!("no session `{shown}`"))
-}
-
-fn ambiguous(wanted: &str, found: &mut [&Entry]) -> ApiError {
-    found.sort_unstable_by_key(|entry| (std::cmp::Reverse(entry.snapshot.updated_at), entry.spec.id));
-    let candidates: Vec<_> = found
-        .iter()
-        .take(CANDIDATES)
-        .map(|entry| json!({"id": entry.spec.id, "name": entry.spec.name, "state": entry.state()}))
-        .collect();
-    let message =
-        format!("`{}` fits {} sessions; give more of the id or name", wanted.escape_debug(), found.len());
-    ApiError::new(Code::SessionAmbiguous, message).with_details(json!({ "candidates": candidates }))
-}
-
 #[cfg(test)]
-#[path = "sessions_tests.rs"]
 mod tests;

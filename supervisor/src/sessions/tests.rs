@@ -1,5 +1,6 @@
 use jiff::Timestamp;
 use proptest::prelude::*;
+use skep_common::code::Code;
 use skep_common::session::{PermissionMode, SessionKind, SessionSnapshot};
 
 use super::*;
