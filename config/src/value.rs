@@ -150,18 +150,23 @@ impl Setting for bool {
     }
 }
 
+/// A number from 0 to `max`, the greatest of its type.
+fn whole_number<T: TryFrom<i128> + fmt::Display>(value: &DeValue<'_>, max: T) -> Result<T, Refusal> {
+    let number = value.as_integer().ok_or(Refusal::Type)?;
+    let parsed = i128::from_str_radix(number.as_str(), number.radix()).ok();
+    match parsed.map(T::try_from) {
+        Some(Ok(number)) => Ok(number),
+        _ => Err(Refusal::Value(format!("it must lie between 0 and {max}"))),
+    }
+}
+
 impl Setting for u32 {
     fn expected() -> String {
         String::from("a whole number")
     }
 
     fn read(value: &DeValue<'_>) -> Result<Self, Refusal> {
-        let number = value.as_integer().ok_or(Refusal::Type)?;
-        let parsed = i128::from_str_radix(number.as_str(), number.radix()).ok();
-        match parsed.map(Self::try_from) {
-            Some(Ok(number)) => Ok(number),
-            _ => Err(Refusal::Value(format!("it must lie between 0 and {}", Self::MAX))),
-        }
+        whole_number(value, Self::MAX)
     }
 
     fn write(&self) -> toml::Value {
@@ -175,12 +180,7 @@ impl Setting for u16 {
     }
 
     fn read(value: &DeValue<'_>) -> Result<Self, Refusal> {
-        let number = value.as_integer().ok_or(Refusal::Type)?;
-        let parsed = i128::from_str_radix(number.as_str(), number.radix()).ok();
-        match parsed.map(Self::try_from) {
-            Some(Ok(number)) => Ok(number),
-            _ => Err(Refusal::Value(format!("it must lie between 0 and {}", Self::MAX))),
-        }
+        whole_number(value, Self::MAX)
     }
 
     fn write(&self) -> toml::Value {
