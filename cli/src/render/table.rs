@@ -286,7 +286,7 @@ mod tests {
     fn session(name: &str, state: &str) -> SessionInfo {
         let name = if name.is_empty() { serde_json::Value::Null } else { name.into() };
         serde_json::from_value(serde_json::json!({
-            "id": "1a2b3c4d-0000-4000-8000-000000000000", "name": name, "agent": "shell", "cwd": "/work/a",
+            "id": "1a2b3c4d-0000-4000-8000-000000000000", "name": name, "agent": "shell", "cwd": "/srv/a",
             "kind": "bg", "state": state, "permission_mode": "ask", "queued": [], "queue_held": false,
             "waiting": [], "head": {"seq": 4, "segment": 1, "bytes": 9, "epoch": 1},
             "created_at": "2026-11-20T11:00:00Z", "updated_at": "2026-11-20T11:55:00Z",
@@ -300,7 +300,7 @@ mod tests {
         evil.cwd = "/tmp/\u{1b}[31mx\n".into();
         insta::assert_snapshot!(sessions(&[session("build", "running"), evil], Columns::Short, now(), PLAIN), @r"
         ID        NAME   STATE      AGENT  AGE  DIRECTORY
-        1a2b3c4d  build  running    shell  5m   /work/a
+        1a2b3c4d  build  running    shell  5m   /srv/a
         1a2b3c4d  -      needs you  shell  5m   /tmp/x
         ");
         insta::assert_snapshot!(sessions(&[], Columns::Short, now(), PLAIN), @"no sessions");
@@ -312,7 +312,7 @@ mod tests {
         silent.agent_silent_since = Some("2026-11-20T11:57:00Z".parse().unwrap());
         insta::assert_snapshot!(sessions(&[silent], Columns::Short, now(), PLAIN), @r"
         ID        NAME   STATE                AGENT  AGE  DIRECTORY
-        1a2b3c4d  build  running (silent 3m)  shell  5m   /work/a
+        1a2b3c4d  build  running (silent 3m)  shell  5m   /srv/a
         ");
     }
 
@@ -324,8 +324,8 @@ mod tests {
         asleep.why = Some(String::from("idle while memory was short"));
         insta::assert_snapshot!(sessions(&[awake, asleep], Columns::Long, now(), PLAIN), @r"
         ID        NAME    STATE                                          AGENT  AGE  TURNS  TOKENS  COST  MEMORY   CPU    DIRECTORY
-        1a2b3c4d  server  idle, kept awake: 1 background process (node)  shell  5m   0      -       -     412 MiB  1h02m  /work/a
-        1a2b3c4d  old     hibernated (idle while memory was short)       shell  5m   0      -       -     -        -      /work/a
+        1a2b3c4d  server  idle, kept awake: 1 background process (node)  shell  5m   0      -       -     412 MiB  1h02m  /srv/a
+        1a2b3c4d  old     hibernated (idle while memory was short)       shell  5m   0      -       -     -        -      /srv/a
         ");
         assert_eq!([seconds(0.04), seconds(59.95), seconds(61.0)], ["0.0s", "60.0s", "1m01s"]);
         assert_eq!([bytes(1023), bytes(1 << 20)], ["0 KiB", "1 MiB"]);

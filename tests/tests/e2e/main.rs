@@ -27,6 +27,8 @@ mod streams;
 
 #[cfg(test)]
 mod options;
+
+#[cfg(test)]
 mod people;
 
 #[cfg(test)]
