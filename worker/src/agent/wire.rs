@@ -266,10 +266,7 @@ impl ToolCall {
             kind: self.kind.or_else(|| before.kind.clone()),
             title: title.or_else(|| before.title.clone()),
             command: self.command.or_else(|| before.command.clone()),
-            paths: match (self.paths, &before.paths) {
-                (Some(now), Some(before)) => Some(now.into_iter().chain(before.iter().cloned()).collect()),
-                _ => None,
-            },
+            paths: paths::together(self.paths, before.paths.as_ref()),
         }
     }
 

@@ -19,10 +19,21 @@ pub(super) fn named(call: &Value) -> Option<Vec<String>> {
         let texts = list.as_array().into_iter().flatten().filter_map(|item| item["path"].as_str());
         found.extend(texts.take(PATHS + 1).map(ToOwned::to_owned));
     }
-    let whole = look(&call["rawInput"], 0, &mut found);
+    if look(&call["rawInput"], 0, &mut found) { each_once(found) } else { None }
+}
+
+/// The files of what a call says now and of what it said before.
+pub(super) fn together(now: Option<Vec<String>>, before: Option<&Vec<String>>) -> Option<Vec<String>> {
+    let mut all = now?;
+    all.extend(before?.iter().cloned());
+    each_once(all)
+}
+
+/// Each file once; none of them where they are too many.
+fn each_once(mut found: Vec<String>) -> Option<Vec<String>> {
     found.sort_unstable();
     found.dedup();
-    (whole && found.len() <= PATHS).then_some(found)
+    (found.len() <= PATHS).then_some(found)
 }
 
 /// Looks into a tool's input; whether all of it was looked at.
@@ -79,5 +90,20 @@ mod tests {
             deep = json!({"more": deep});
         }
         assert_eq!(named(&json!({"rawInput": deep})), None);
+    }
+
+    #[test]
+    fn n7_a_call_that_is_updated_for_ever_names_each_file_once_and_none_when_they_are_too_many() {
+        let file = |n: usize| Some(vec![format!("/{n}")]);
+        let mut known = Some(Vec::new());
+        for _ in 0..1000 {
+            known = together(file(1), known.as_ref());
+        }
+        assert_eq!(known, file(1));
+        for n in 0..=PATHS {
+            known = together(file(n), known.as_ref());
+        }
+        assert_eq!(known, None);
+        assert_eq!(together(file(1), None), None, "what was too much once stays too much");
     }
 }
