@@ -32,6 +32,10 @@ use super::stop::{self, Stop};
 /// How often in a row a process may die or fail to start before the next turn's end is waited for.
 const TRIES: u32 = 5;
 
+/// How long after a turn's end a process is started for the next. Starting one holds the worker's thread for a
+/// millisecond, and what the turn said last goes out first.
+const ASIDE: Duration = Duration::from_millis(20);
+
 /// How long a process must have been ready for its death to count as the first.
 const STEADY: Duration = Duration::from_secs(60);
 
@@ -219,10 +223,13 @@ impl Keeper {
     async fn keep(&self, stop: &mut watch::Receiver<Stop>) -> Kept {
         let launch = &self.template.launch;
         let Some(taken) = self.offer() else { return Kept::Over };
+        if timeout(ASIDE, over(&self.end, stop)).await.is_ok() {
+            return Kept::Over;
+        }
         let Ok(host) = Host::start(launch, Of::Anybody, &self.template.exe, &self.template.tracker) else {
             return Kept::Died(Duration::ZERO);
         };
-        self.template.hosts.add(&launch.agent, &host);
+        self.template.hosts.add(&host);
         let Some(mut connection) = host.join(None) else { return Kept::Died(Duration::ZERO) };
         let begun = tokio::select! {
             biased;

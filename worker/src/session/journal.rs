@@ -161,7 +161,7 @@ async fn overdue(halt: &mut watch::Receiver<Option<Halt>>) {
     tokio::time::sleep(LAST_CHANCE).await;
 }
 
-/// Writes a `session.json` off the runtime. Its loss costs nothing but a slower look-up, so a failure is only logged.
+/// Writes a `session.json` off the runtime, `synced` where nobody will write it again. Its loss costs nothing but a slower look-up, so a failure is only logged.
 pub(super) async fn save(path: std::path::PathBuf, file: &SessionFile, synced: bool) {
     let bytes = match statefile::to_bytes(file) {
         Ok(bytes) => bytes,

@@ -101,8 +101,10 @@ impl Opening {
         }
         events.extend(unfinished(&projection));
         if !events.is_empty() {
-            let ticket =
-                writer.append(events.clone(), Durability::Synced).await.map_err(|e| self.storage(&e))?;
+            // That a session which has had no turn is idle goes without saying.
+            let fresh = events.iter().all(|event| matches!(event, Event::State(_)));
+            let durability = if fresh { Durability::Buffered } else { Durability::Synced };
+            let ticket = writer.append(events.clone(), durability).await.map_err(|e| self.storage(&e))?;
             ticket.committed().await.map_err(|error| self.storage(&error))?;
             for (seq, event) in ticket.seqs().zip(events) {
                 projection.apply(&Record { seq, at: Timestamp::now(), event });
@@ -111,7 +113,7 @@ impl Opening {
         let head = *writer.head().borrow();
         let snapshot = projection.snapshot(self.spec.id, head);
         let file = SessionFile { spec: self.spec.clone(), snapshot: Some(snapshot) };
-        save(self.shared.session_dir(self.spec.id).join("session.json"), &file, true).await;
+        save(self.shared.session_dir(self.spec.id).join("session.json"), &file, false).await;
         Ok((writer, projection))
     }
 
