@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail};
 use nix::sys::signal::Signal;
 use serde_json::json;
+use skep_tests::api::EventStream;
 use skep_tests::env::built;
 use skep_tests::procs;
 use skep_tests::recipes::{ALL, CLAUDE_CLI, Recipe};
@@ -161,18 +162,17 @@ impl Tapped {
     fn first(&self, name: &str) -> Result<(f64, f64)> {
         let begun = wall_nanos();
         open(&self.world.env, &self.world.env.api(), name, self.world.recipe.name);
-        self.prompt(name, begun)
+        self.prompt(follow(&self.world.env.api(), name), name, begun)
     }
 
-    /// The same for a prompt to a session that is there.
+    /// The same for a prompt to a session that is there, and that the client follows.
     fn next(&self, name: &str) -> Result<(f64, f64)> {
-        self.prompt(name, wall_nanos())
+        let stream = follow(&self.world.env.api(), name);
+        self.prompt(stream, name, wall_nanos())
     }
 
-    fn prompt(&self, name: &str, begun: u128) -> Result<(f64, f64)> {
-        let api = self.world.env.api();
-        let mut stream = follow(&api, name);
-        prompt(&api, name, SAY);
+    fn prompt(&self, mut stream: EventStream, name: &str, begun: u128) -> Result<(f64, f64)> {
+        prompt(&self.world.env.api(), name, SAY);
         loop {
             let event = stream.next_event().context("the stream ended")?;
             if event.text().is_some() {
