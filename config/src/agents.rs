@@ -300,7 +300,8 @@ impl AgentPreset {
     }
 
     /// Whether it is the built-in shell agent, not one that was configured under its name.
-    fn is_own_shell(&self) -> bool {
+    #[must_use]
+    pub fn is_own_shell(&self) -> bool {
         let own = built_in::find(Self::SHELL);
         self.name == Self::SHELL
             && own.is_some_and(|own| (own.driver, &own.command) == (self.driver, &self.command))

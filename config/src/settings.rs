@@ -49,7 +49,7 @@ impl Default for Settings {
             pool: PoolSettings::default(),
             session: SessionSettings::default(),
             permissions: PermissionSettings::default(),
-            agents: agents::built_in(),
+            agents: agents::built_in().clone(),
             mcp: McpServers::new(),
             notify: NotifySettings::default(),
             logs: LogSettings::default(),

@@ -25,8 +25,8 @@ static BUILT_IN: LazyLock<BTreeMap<String, AgentPreset>> = LazyLock::new(|| {
 
 /// The agents that skep knows by itself: the shell agent, and the model agents whose facts are known.
 #[must_use]
-pub fn built_in() -> BTreeMap<String, AgentPreset> {
-    BUILT_IN.clone()
+pub fn built_in() -> &'static BTreeMap<String, AgentPreset> {
+    &BUILT_IN
 }
 
 /// The built-in agent of that name.

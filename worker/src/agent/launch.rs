@@ -149,11 +149,7 @@ pub enum LaunchError {
 /// Whether the agent is the built-in shell agent itself, not one that was configured under its name.
 #[must_use]
 pub fn is_built_in_shell(settings: &Settings, agent: &str) -> bool {
-    let built_in = skep_config::agents::built_in();
-    let (Some(own), Some(configured)) = (built_in.get(AgentPreset::SHELL), settings.agents.get(agent)) else {
-        return false;
-    };
-    agent == AgentPreset::SHELL && (own.driver, &own.command) == (configured.driver, &configured.command)
+    settings.agents.get(agent).is_some_and(AgentPreset::is_own_shell)
 }
 
 impl Launch {

@@ -168,7 +168,6 @@ mod tests {
 
     fn preset(command: &[&str]) -> AgentPreset {
         let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
-        let mut agents = skep_config::agents::built_in();
         AgentPreset {
             command: words(command),
             resume_args: words(&["--resume", "{session}"]),
@@ -177,7 +176,7 @@ mod tests {
                 bypass: Some(words(&["--yes"])),
                 ..ModeArgs::default()
             },
-            ..agents.remove("gemini").unwrap()
+            ..skep_config::agents::built_in()["gemini"].clone()
         }
     }
 
