@@ -24,6 +24,7 @@ use super::launch::Launch;
 use super::oneshot::ending::Finished;
 pub use super::start::Started;
 use super::start::handshake;
+use super::stderr;
 use super::stop;
 pub use super::stop::Stop;
 use super::warm::{Template, Warmed};
@@ -37,9 +38,6 @@ const EVENTS: usize = 4;
 
 /// How many commands may wait for an agent.
 const COMMANDS: usize = 128;
-
-/// How much of an agent's stderr goes into a message for people.
-const STDERR_SHOWN: usize = 400;
 
 /// What an agent is told.
 #[derive(Debug)]
@@ -174,7 +172,7 @@ impl Driver {
         let mut stop = self.stop.clone();
         let connected = tokio::select! {
             biased;
-            _ = told(&mut stop) => Err((true, String::new())),
+            () = Stop::told(&mut stop) => Err((true, String::new())),
             connected = self.connect() => connected.map_err(|why| (false, why)),
         };
         let (mut connection, started) = match connected {
@@ -224,7 +222,7 @@ impl Driver {
         let limit = self.launch.start_timeout;
         let begun = tokio::select! {
             biased;
-            how = told(&mut stop) => return Err(how),
+            () = Stop::told(&mut stop) => return Err(End::Told),
             begun = timeout(limit, handshake(connection, &self.launch)) => begun,
         };
         match begun {
@@ -268,7 +266,7 @@ impl Driver {
             };
             let event = tokio::select! {
                 biased;
-                end = told(&mut self.stop) => return end,
+                () = Stop::told(&mut self.stop) => return End::Told,
                 command = self.inbox.recv() => Event::Command(command),
                 read = read => Event::Read(read),
             };
@@ -324,11 +322,10 @@ impl Driver {
             stop::give_up(&mut connection).await
         };
         let status = farewell.to_string();
-        let stderr = self.launch.stderr.last(STDERR_SHOWN);
+        let last_line = stderr::last_line(&self.launch.stderr);
         drop(connection);
-        let stderr = String::from_utf8_lossy(&stderr);
-        let why = match stderr.trim().lines().next_back() {
-            Some(line) if !told && !why.is_empty() => format!("{why}: {}", message::clip(line, STDERR_SHOWN)),
+        let why = match last_line {
+            Some(line) if !told && !why.is_empty() => format!("{why}: {line}"),
             _ => why,
         };
         self.gone(Gone { status: Some(status), told, ready, why }).await;
@@ -362,12 +359,6 @@ impl Driver {
 enum Event<'a> {
     Command(Option<ToAgent>),
     Read(Result<Option<(mpsc::Permit<'a, FromAgent>, Batch)>, CallError>),
-}
-
-/// Resolves when the agent is to stop, or nobody holds its handle any more.
-async fn told(stop: &mut watch::Receiver<Stop>) -> End {
-    drop(stop.wait_for(|how| *how != Stop::No).await);
-    End::Told
 }
 
 fn obey(connection: &mut Connection, command: ToAgent) -> Result<(), Deaf> {

@@ -21,13 +21,11 @@ use skep_sys::capture::Capture;
 use skep_sys::spawn::{ExitCause, SpawnError};
 use skep_sys::tree::Tree;
 use tokio::sync::{OnceCell, mpsc, watch};
-use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use super::connection::{CallError, Connection, Deaf};
 use super::ears::Ears;
-use super::hosts::LiveAgent;
 use super::launch::Launch;
 use super::process::{AgentProcess, Silence, Stderr, Surroundings, framed};
 use super::start::Begun;
@@ -71,8 +69,6 @@ struct Line {
     ears: Option<Ears>,
     /// What it answered to `initialize`; asked by the first seat.
     begun: OnceCell<Begun>,
-    /// When something was last sent to it.
-    used: Mutex<Instant>,
     /// It does not read what it is told.
     deaf: AtomicBool,
     /// It is ended since one of its sessions does not end in it.
@@ -141,7 +137,6 @@ impl Host {
             ended,
             ears,
             begun: OnceCell::new(),
-            used: Mutex::new(Instant::now()),
             deaf: AtomicBool::new(false),
             sacrificed: AtomicBool::new(false),
         });
@@ -180,16 +175,6 @@ impl Host {
     /// A handle that does not keep the process's line open.
     pub(super) fn weak(&self) -> WeakHost {
         WeakHost(Arc::downgrade(&self.0))
-    }
-
-    /// What it looks like from outside.
-    pub(super) fn live(&self, agent: &str) -> LiveAgent {
-        LiveAgent {
-            agent: agent.to_owned(),
-            tree: self.0.tree.clone(),
-            sessions: self.0.board().len(),
-            last_used: *self.0.used(),
-        }
     }
 
     /// What the process answered to `initialize`.
@@ -262,7 +247,6 @@ impl Host {
         if let Some(frames) = &self.0.frames {
             frames.push(&framed(b"> ", line.strip_suffix(b"\n").unwrap_or(&line)));
         }
-        *self.0.used() = Instant::now();
         let sent = self.0.writer().as_ref().ok_or(Deaf)?.try_send(line);
         if sent.is_err() {
             self.0.deaf.store(true, Ordering::Relaxed);
@@ -304,10 +288,6 @@ impl Host {
 impl Line {
     fn board(&self) -> MutexGuard<'_, Switchboard<mpsc::Sender<Batch>>> {
         self.board.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn used(&self) -> MutexGuard<'_, Instant> {
-        self.used.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn writer(&self) -> MutexGuard<'_, Option<Writer>> {

@@ -10,8 +10,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use skep_config::Directories;
 use skep_sys::spawn::SpawnError;
-use skep_sys::tree::Tree;
-use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
 use super::choices::Wanted;
@@ -60,19 +58,6 @@ impl Kind {
     }
 }
 
-/// An agent process that lives.
-#[derive(Debug, Clone)]
-pub struct LiveAgent {
-    /// The agent's name.
-    pub agent: String,
-    /// All its processes.
-    pub tree: Tree,
-    /// How many sessions it serves.
-    pub sessions: usize,
-    /// When something was last sent to it.
-    pub last_used: Instant,
-}
-
 /// The agent processes of a worker. Cloneable; all clones mean the same.
 #[derive(Debug, Clone, Default)]
 pub struct Hosts {
@@ -83,7 +68,6 @@ pub struct Hosts {
 
 #[derive(Debug)]
 struct Known {
-    agent: String,
     /// What it can be shared by; none if it is one session's own.
     kind: Option<Kind>,
     host: WeakHost,
@@ -115,27 +99,19 @@ impl Hosts {
         }
         let of = if kind.is_some() { Of::Anybody } else { Of::Session };
         let host = Host::start(launch, of, exe, tracker)?;
-        known.push(Known { agent: launch.agent.clone(), kind, host: host.weak() });
+        known.push(Known { kind, host: host.weak() });
         Ok(host.join(Some(launch)))
     }
 
     /// Knows a process that was started without a session.
-    pub(super) fn add(&self, agent: &str, host: &Host) {
+    pub(super) fn add(&self, host: &Host) {
         let mut known = self.known();
         known.retain(|known| known.host.is_alive());
-        known.push(Known { agent: agent.to_owned(), kind: None, host: host.weak() });
+        known.push(Known { kind: None, host: host.weak() });
     }
 
     /// Ends what waits for a session, and keeps nothing ready for a while: there is too little memory for it.
     pub fn let_go(&self) {
         self.shelf.spare_memory();
-    }
-
-    /// Every ACP agent process that lives, those included that wait for a session.
-    #[must_use]
-    pub fn live(&self) -> Vec<LiveAgent> {
-        let known = self.known();
-        let living = known.iter().filter_map(|known| Some((known, known.host.get()?)));
-        living.map(|(known, host)| host.live(&known.agent)).collect()
     }
 }

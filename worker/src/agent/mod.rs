@@ -21,6 +21,7 @@ mod mode;
 mod piped;
 mod process;
 mod start;
+mod stderr;
 mod stop;
 mod switchboard;
 pub(crate) mod updates;

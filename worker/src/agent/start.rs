@@ -63,7 +63,9 @@ async fn first_words(connection: &mut Connection, launch: &Launch) -> Result<Beg
         if version == 0 {
             return Err(format!("agent `{}` answered initialize without a protocol version", launch.agent));
         }
-        return Err(format!("agent `{}` speaks ACP version {version}, skep speaks version 1", launch.agent));
+        let agent = &launch.agent;
+        let ours = wire::PROTOCOL;
+        return Err(format!("agent `{agent}` speaks ACP version {version}, skep speaks version {ours}"));
     }
     let signed_in = auth::by_preset(connection, launch).await?;
     Ok(Begun { abilities: connection.abilities.clone(), signed_in })

@@ -39,6 +39,11 @@ impl Stop {
         *self = how.max(*self);
         more
     }
+
+    /// Resolves when the agent is to stop, or nobody holds its handle any more.
+    pub(super) async fn told(stop: &mut watch::Receiver<Self>) {
+        drop(stop.wait_for(|how| *how != Self::No).await);
+    }
 }
 
 /// How a session's part of an agent ended.

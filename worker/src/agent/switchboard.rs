@@ -123,11 +123,6 @@ impl<L> Switchboard<L> {
         self.last_seat > 1
     }
 
-    /// How many seats are taken.
-    pub(super) fn len(&self) -> usize {
-        self.seats.len()
-    }
-
     /// Takes nobody any more if this seat is the only one; whether it is.
     pub(super) fn close_if_alone(&mut self, seat: SeatId) -> bool {
         self.closed |= self.is_alone(seat);

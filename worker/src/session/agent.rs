@@ -156,7 +156,8 @@ impl Session {
         if started.context == "new" {
             self.agent_session_since = Some(Timestamp::now());
         }
-        let former = self.agent_session.replace(started.agent_session);
+        // Some agents say their session's id only with their first answer, in a second start.
+        let former = self.agent_session.replace(started.agent_session).filter(|former| !former.is_empty());
         self.recap = None;
         let so_far = self.used.cost.as_ref().filter(|_| started.context != "new");
         self.meter.agent_started(so_far);

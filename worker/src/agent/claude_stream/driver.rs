@@ -12,12 +12,13 @@ use std::path::PathBuf;
 
 use skep_sys::spawn::ExitCause;
 use tokio::sync::{mpsc, watch};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_util::task::TaskTracker;
 
 use super::conversation::{Conversation, Out, can_resume};
 use super::process::{Batch, Process};
 use super::wire;
+use crate::agent::DRAIN;
 use crate::agent::acp::{Agent, FromAgent, Gone, Said, Started, Stop, ToAgent};
 use crate::agent::launch::Launch;
 use crate::agent::oneshot::reading::parse;
@@ -109,7 +110,7 @@ impl Driver {
         let mut stop = self.stop.clone();
         let failed = tokio::select! {
             biased;
-            () = told(&mut stop) => Failed::Told,
+            () = Stop::told(&mut stop) => Failed::Told,
             ready = timeout(launch.start_timeout, ready(&mut process, &mut conversation)) => match ready {
                 Ok(Ok(())) => return Ok((process, conversation)),
                 Ok(Err(why)) => not(why),
@@ -160,7 +161,7 @@ impl Driver {
             };
             let batch = tokio::select! {
                 biased;
-                () = told(&mut self.stop) => return End::Told,
+                () = Stop::told(&mut self.stop) => return End::Told,
                 command = self.inbox.recv() => {
                     let Some(command) = command else { return End::Told };
                     match conversation.obey(command).map(|line| process.write(line)) {
@@ -241,14 +242,11 @@ impl Driver {
             process.sweep().await
         };
         if !told {
-            while let Some(batch) = process.rest().await {
-                let outs = batch.lines.iter().flat_map(|line| understand(&mut conversation, line));
-                let said = outs.filter_map(|out| match out {
-                    Out::Say(said @ (Said::Update(_) | Said::Answered(_))) => Some(said),
-                    _ => None,
-                });
-                let said: Vec<Said> = said.collect();
-                self.say(FromAgent::Said(said)).await;
+            let mut stop = self.stop.clone();
+            tokio::select! {
+                biased;
+                _ = stop.wait_for(|how| *how == Stop::Kill) => {}
+                () = self.hear_out(&mut process, &mut conversation) => {}
             }
         }
         let last_words = process.last_words(&self.agent.launch).await;
@@ -258,6 +256,22 @@ impl Driver {
             _ => why,
         };
         self.gone(Some(status), told, true, why).await;
+    }
+
+    /// What the agent had still said before it died. It reads only so long: a process that escaped may hold the pipe.
+    async fn hear_out(&self, process: &mut Process, conversation: &mut Conversation) {
+        let until = Instant::now() + DRAIN;
+        while Instant::now() < until
+            && let Some(batch) = process.rest().await
+        {
+            let outs = batch.lines.iter().flat_map(|line| understand(conversation, line));
+            let said = outs.filter_map(|out| match out {
+                Out::Say(said @ (Said::Update(_) | Said::Answered(_))) => Some(said),
+                _ => None,
+            });
+            let said: Vec<Said> = said.collect();
+            self.say(FromAgent::Said(said)).await;
+        }
     }
 
     async fn gone(&self, status: Option<ExitCause>, told: bool, ready: bool, why: String) {
@@ -273,11 +287,6 @@ impl Driver {
     async fn say(&self, event: FromAgent) {
         drop(self.outbox.send(event).await);
     }
-}
-
-/// Resolves when the agent is to stop, or nobody holds its handle any more.
-async fn told(stop: &mut watch::Receiver<Stop>) {
-    drop(stop.wait_for(|how| *how != Stop::No).await);
 }
 
 /// Waits for the answer to our first request. One that does not know the request has read it, too.

@@ -11,25 +11,19 @@ use tokio::io::AsyncReadExt as _;
 use tokio::net::unix::pipe;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio::time::{Duration, timeout};
+use tokio::time::timeout;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
-use crate::acp::message::clip;
 use crate::acp::peer::{Closed, MAX_FRAME, Writer, writer};
 use crate::agent::DRAIN;
 use crate::agent::acp::Stop;
 use crate::agent::launch::Launch;
 use crate::agent::piped::{Piped, missing};
+use crate::agent::stderr;
 
 /// How much is read at once.
 const READ_SIZE: usize = 64 * 1024;
-
-/// How long the end of a dead agent's stderr is waited for.
-const STDERR_DRAIN: Duration = Duration::from_millis(500);
-
-/// How much of an agent's stderr goes into a message for people.
-const STDERR_SHOWN: usize = 400;
 
 /// A running `claude` and its pipes.
 #[derive(Debug)]
@@ -169,12 +163,8 @@ impl Process {
 
     /// The last line of its standard error, once it is dead.
     pub(super) async fn last_words(&mut self, launch: &Launch) -> Option<String> {
-        if !self.stderr.is_finished() {
-            drop(timeout(STDERR_DRAIN, &mut self.stderr).await);
-        }
-        let text = launch.stderr.last(STDERR_SHOWN);
-        let text = String::from_utf8_lossy(&text);
-        text.trim().lines().next_back().map(|line| clip(line, STDERR_SHOWN))
+        stderr::drained(&mut self.stderr).await;
+        stderr::last_line(&launch.stderr)
     }
 
     /// Keeps a raw line, with `--debug`.

@@ -15,15 +15,13 @@ use crate::acp::message::Message;
 use crate::acp::peer::Batch;
 use crate::agent::DRAIN;
 use crate::agent::process::{AgentProcess, Silence};
+use crate::agent::stderr;
 use crate::agent::stop::Stop;
 use crate::agent::switchboard::{Route, SeatId};
 use crate::agent::wire;
 
 /// How long a full seat may keep the others from being read.
 const PATIENCE: Duration = Duration::from_secs(5);
-
-/// How long the end of a dead agent's stderr is waited for.
-const STDERR_DRAIN: Duration = Duration::from_millis(500);
 
 /// The task that owns the process.
 pub(super) struct Task {
@@ -58,8 +56,7 @@ impl Task {
         if silence.is_some() {
             self.drain().await;
         }
-        // Its writers are dead, so this is short.
-        drop(timeout(STDERR_DRAIN, &mut self.process.stderr).await);
+        stderr::drained(&mut self.process.stderr).await;
         let sacrificed = self.line.sacrificed.load(Ordering::Relaxed);
         self.ended.send_replace(Some(Ended { cause, silence, sacrificed }));
         // What waits in the seats is still heard; then they find out.

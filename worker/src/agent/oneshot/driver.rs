@@ -10,7 +10,6 @@
 //! last event says how the run ended and that nothing of it is left.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use skep_sys::capture::pump;
 use skep_sys::spawn::{Child, ExitCause, SpawnError};
@@ -26,23 +25,18 @@ use tokio_util::task::TaskTracker;
 use super::ending::Finished;
 use super::plan::{ALLOW, Plan};
 use super::reading::{Heard, Reading};
-use crate::acp::message::{Id, clip};
+use crate::acp::message::Id;
 use crate::agent::DRAIN;
 use crate::agent::acp::{Agent, FromAgent, Gone, Said, Started, Stop, ToAgent};
 use crate::agent::launch::Launch;
 use crate::agent::piped::Piped;
+use crate::agent::stderr;
 
 /// How much is read at once.
 const READ_SIZE: usize = 64 * 1024;
 
 /// How much a dead command can have left in its output pipe.
 const LEFT: usize = 4 << 20;
-
-/// How long the end of a dead command's stderr is waited for.
-const STDERR_DRAIN: Duration = Duration::from_millis(500);
-
-/// How much of a command's stderr goes into a message for people.
-const STDERR_SHOWN: usize = 400;
 
 /// The only question that this driver asks.
 const QUESTION: u64 = 1;
@@ -140,7 +134,7 @@ impl Driver {
         loop {
             let command = tokio::select! {
                 biased;
-                () = told(&mut stop) => return Consent::Stopped,
+                () = Stop::told(&mut stop) => return Consent::Stopped,
                 command = self.inbox.recv() => command,
             };
             match command {
@@ -167,7 +161,7 @@ impl Driver {
             };
             let (room, count) = tokio::select! {
                 biased;
-                () = told(&mut self.stop) => return End::Stopped,
+                () = Stop::told(&mut self.stop) => return End::Stopped,
                 order = self.inbox.recv() => match order {
                     Some(ToAgent::Prompt(_) | ToAgent::Permission { .. } | ToAgent::TakenBack(_)) => continue,
                     Some(ToAgent::Cancel) | None => return End::Stopped,
@@ -284,11 +278,6 @@ impl Driver {
     }
 }
 
-/// Resolves when the command is to stop, or nobody holds its handle any more.
-async fn told(stop: &mut watch::Receiver<Stop>) {
-    drop(stop.wait_for(|how| *how != Stop::No).await);
-}
-
 /// The running command. Dropping it kills its group as a backstop.
 #[derive(Debug)]
 struct Command {
@@ -331,9 +320,7 @@ impl Command {
 
     /// The last line of its standard error; its writers are dead, so this is short.
     async fn stderr(&mut self, launch: &Launch) -> Option<String> {
-        drop(timeout(STDERR_DRAIN, &mut self.stderr).await);
-        let text = launch.stderr.last(STDERR_SHOWN);
-        let text = String::from_utf8_lossy(&text);
-        text.trim().lines().next_back().map(|line| clip(line, STDERR_SHOWN))
+        stderr::drained(&mut self.stderr).await;
+        stderr::last_line(&launch.stderr)
     }
 }
