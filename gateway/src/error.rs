@@ -77,10 +77,10 @@ pub(crate) const fn status(code: Code) -> StatusCode {
         | Code::Fenced
         | Code::CursorInvalid => StatusCode::CONFLICT,
         Code::CursorExpired => StatusCode::GONE,
-        Code::QueueFull | Code::TooManySessions | Code::TooManyRequests => StatusCode::TOO_MANY_REQUESTS,
-        Code::PoolFull | Code::Overloaded | Code::WorkerGone | Code::ShuttingDown => {
-            StatusCode::SERVICE_UNAVAILABLE
+        Code::QueueFull | Code::PoolFull | Code::TooManySessions | Code::TooManyRequests => {
+            StatusCode::TOO_MANY_REQUESTS
         }
+        Code::Overloaded | Code::WorkerGone | Code::ShuttingDown => StatusCode::SERVICE_UNAVAILABLE,
         Code::AgentFailed => StatusCode::BAD_GATEWAY,
         Code::ProtocolMismatch => StatusCode::UPGRADE_REQUIRED,
         Code::SessionReadOnly | Code::StorageFailed => StatusCode::INSUFFICIENT_STORAGE,

@@ -57,7 +57,7 @@ pub(crate) async fn ready(State(app): State<App>) -> Result<Json<Health>, Failur
     }
     let workers = app.engine.workers().await?;
     if !workers.is_empty() && workers.iter().all(|worker| worker.state == WorkerState::Parked) {
-        return Err(Failure::new(Code::PoolFull, "every worker is parked"));
+        return Err(Failure::new(Code::WorkerGone, "every worker is parked"));
     }
     Ok(Json(health))
 }

@@ -216,7 +216,7 @@ async fn a_full_pool_queues_and_then_refuses() {
     }
     let (status, info) = bench.post("/sessions", json!({"cwd": bench.cwd()})).await;
     assert_eq!((status, info["state"].as_str()), (StatusCode::CREATED, Some("queued")));
-    assert_eq!(code(&bench.post("/sessions", json!({"cwd": bench.cwd()})).await), (503, "pool_full"));
+    assert_eq!(code(&bench.post("/sessions", json!({"cwd": bench.cwd()})).await), (429, "pool_full"));
     bench.end().await;
 }
 
