@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::ErrorKind;
 use std::path::Path;
+use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 
@@ -103,6 +104,21 @@ pub fn open_files(pid: u32) -> usize {
 pub fn memory_kib(pid: u32) -> u64 {
     let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).expect("the process runs");
     field(&text, "Pss:").expect("the kernel tells the share")
+}
+
+/// The processor time that a process has used.
+///
+/// # Panics
+///
+/// When it is gone.
+#[must_use]
+pub fn cpu(pid: u32) -> Duration {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).expect("the process runs");
+    let after_name = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
+    // Fields 14 and 15 (proc_pid_stat(5)), in hundredths of a second.
+    let ticks: u64 =
+        after_name.split_whitespace().skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum();
+    Duration::from_millis(ticks * 10)
 }
 
 /// How often the process's threads have gone to sleep by themselves, and so how often something woke them.

@@ -22,6 +22,9 @@ pub(super) fn measure(table: &mut Table) -> Result<()> {
     let after = (procs::wake_ups(daemon), procs::wake_ups(worker));
     let fresh = mib(procs::memory_kib(daemon));
     table.add("idle supervisor, PSS", Unit::Mib, fresh, Some(12.0), None);
+    let _listens = env.skep(["daemon", "start", "--port", "0"]).run().ok();
+    let with_tcp = mib(procs::memory_kib(daemon));
+    table.add("the same, with a TCP listener", Unit::Mib, with_tcp, Some(14.0), None);
     table.add("worker without sessions, PSS", Unit::Mib, mib(procs::memory_kib(worker)), Some(6.0), None);
     // One heartbeat wakes each side a few times: a timer, a pipe, a thread.
     table.add(

@@ -5,6 +5,7 @@
 mod agents;
 mod capture;
 mod direct;
+mod load;
 mod memory;
 mod prompts;
 mod real;
@@ -24,7 +25,7 @@ type Measure<'a> = &'a dyn Fn(&mut Table) -> Result<()>;
 /// What to measure.
 #[derive(Debug, Args)]
 pub(crate) struct Bench {
-    /// Only the groups whose name contains this: memory, ps, prompts, streams, workers, capture, agents, npm.
+    /// Only the groups whose name contains this: memory, ps, prompts, streams, workers, capture, agents, load, npm.
     only: Option<String>,
     /// Of the group npm, only the agents whose name contains this.
     agent: Option<String>,
@@ -43,7 +44,7 @@ impl Bench {
             return run(again.args(self.only).args(self.agent));
         }
         let npm = |_: &mut Table| real::measure(self.agent.as_deref());
-        let groups: [(&str, Measure<'_>); 8] = [
+        let groups: [(&str, Measure<'_>); 9] = [
             ("memory", &memory::measure),
             ("ps", &prompts::list),
             ("prompts", &prompts::accept),
@@ -51,6 +52,7 @@ impl Bench {
             ("workers", &workers::measure),
             ("capture", &capture::measure),
             ("agents", &agents::measure),
+            ("load", &load::measure),
             ("npm", &npm),
         ];
         let mut table = Table::default();

@@ -9,6 +9,8 @@ use crate::run::say;
 pub(super) enum Unit {
     /// Milliseconds; less is better.
     Millis,
+    /// Microseconds; less is better.
+    Micros,
     /// MiB; less is better.
     Mib,
     /// KiB; less is better.
@@ -29,6 +31,7 @@ impl Unit {
     fn show(self, figure: f64) -> String {
         match self {
             Self::Millis => format!("{figure:.3} ms"),
+            Self::Micros => format!("{figure:.1} µs"),
             Self::Mib => format!("{figure:.2} MiB"),
             Self::Kib => format!("{figure:.0} KiB"),
             Self::Count => format!("{figure:.1}"),
