@@ -14,7 +14,7 @@ use skep_common::ids::{Process, SessionId};
 use skep_common::keys::Scope;
 use skep_config::env::SKEP_SESSION;
 use skep_supervisor::engine::Engine;
-use skep_sys::peer::{Holders, tcp_holders};
+use skep_sys::peer::{Holders, is_own_address, tcp_holders};
 use skep_sys::process::{ancestors, environ_value, is_alive};
 
 use crate::access::Principal;
@@ -142,20 +142,17 @@ impl Asker {
 
     /// From another machine nobody is inside a session. On this one, the process that holds the connection is found.
     async fn standing_over_tcp(&self, peer: TcpPeer) -> Result<Standing, Failure> {
-        if !is_of_this_machine(&peer) {
-            return Ok(Standing::Outside);
-        }
         let roots = self.roots().await?;
-        let examined = tokio::task::spawn_blocking(move || examine_connection(&peer, &roots)).await;
+        let examine = move || {
+            if is_of_this_machine(&peer) { examine_connection(&peer, &roots) } else { Standing::Outside }
+        };
+        let examined = tokio::task::spawn_blocking(examine).await;
         examined.map_err(|error| Failure::internal("the examination of a peer crashed", &error))
     }
 
     /// The processes whose descendants are inside, each with its session where it has one.
     async fn roots(&self) -> Result<Vec<(u32, Option<SessionId>)>, ApiError> {
-        let agents = self.engine.sessions(false).await?.into_iter().filter_map(|session| {
-            let agent = session.agent_process?;
-            Some((agent.process.pid, session.id))
-        });
+        let agents = self.engine.agent_pids().await?.into_iter();
         let workers = self.engine.worker_pids().into_iter().map(|pid| (pid, None));
         Ok(of_sessions(agents).into_iter().chain(workers).chain([(std::process::id(), None)]).collect())
     }
@@ -200,7 +197,8 @@ fn examine(process: &Process, roots: &[(u32, Option<SessionId>)]) -> Standing {
 /// Whether both ends of a connection are this machine's.
 fn is_of_this_machine(peer: &TcpPeer) -> bool {
     let (remote, local) = (peer.remote.ip().to_canonical(), peer.local.ip().to_canonical());
-    remote.is_loopback() || remote == local
+    // The other end chooses which of its machine's addresses it comes from.
+    remote == local || is_own_address(remote)
 }
 
 /// Where the holders of the other end of a connection stand. One inside makes the connection an inside one; where no
@@ -209,6 +207,10 @@ fn is_of_this_machine(peer: &TcpPeer) -> bool {
 fn examine_connection(peer: &TcpPeer, roots: &[(u32, Option<SessionId>)]) -> Standing {
     match tcp_holders(peer.remote, peer.local) {
         Ok(Holders::Gone) | Err(_) => Standing::Obscure,
+        // Nobody has it open: it is on its way from one process to another.
+        Ok(Holders::Found { holders, hidden }) if holders.is_empty() && hidden.is_empty() => {
+            Standing::Obscure
+        }
         Ok(Holders::Found { holders, hidden }) => {
             let mut worst = Standing::Outside;
             for process in holders {

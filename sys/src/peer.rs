@@ -1,7 +1,7 @@
 //! Who is at the other end of a Unix socket, as the kernel says it (G4).
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::AsFd;
 
 use skep_common::ids::Process;
@@ -64,6 +64,20 @@ pub fn tcp_holders(from: SocketAddr, to: SocketAddr) -> io::Result<Holders> {
     crate::os::tcp_holders(from, to)
 }
 
+/// Whether an address belongs to this machine. Where the system does not tell, it may.
+#[must_use]
+pub fn is_own_address(address: IpAddr) -> bool {
+    let address = address.to_canonical();
+    let Ok(mut interfaces) = nix::ifaddrs::getifaddrs() else { return true };
+    address.is_loopback()
+        || interfaces.any(|interface| {
+            interface.address.is_some_and(|has| {
+                has.as_sockaddr_in().is_some_and(|v4| IpAddr::V4(v4.ip()) == address)
+                    || has.as_sockaddr_in6().is_some_and(|v6| IpAddr::V6(v6.ip()) == address)
+            })
+        })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -73,6 +87,21 @@ mod tests {
         let (ours, _theirs) = std::os::unix::net::UnixStream::pair().unwrap();
         let cred = peer_cred(&ours).unwrap();
         assert_eq!(cred, PeerCred { uid: rustix::process::geteuid().as_raw(), pid: std::process::id() });
+    }
+
+    #[test]
+    fn every_address_of_this_machine_is_its_own_and_no_other_is() {
+        for own in ["127.0.0.1", "127.9.9.9", "::1", "::ffff:127.0.0.1"] {
+            assert!(is_own_address(own.parse().unwrap()), "{own}");
+        }
+        for other in ["192.0.2.1", "2001:db8::1", "::ffff:198.51.100.7"] {
+            assert!(!is_own_address(other.parse().unwrap()), "{other}");
+        }
+        // Wherever packets to a far address would leave from: an address that is not loopback, where there is one.
+        let way_out = std::net::UdpSocket::bind("0.0.0.0:0").unwrap();
+        if way_out.connect("192.0.2.1:9").is_ok() {
+            assert!(is_own_address(way_out.local_addr().unwrap().ip()));
+        }
     }
 
     #[cfg(target_os = "linux")]

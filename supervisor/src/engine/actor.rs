@@ -47,6 +47,7 @@ pub(crate) enum Call {
     Remove(SessionId, bool, ReplyTo<()>),
     Find(String, ReplyTo<SessionInfo>),
     List(bool, ReplyTo<Vec<SessionInfo>>),
+    Agents(ReplyTo<Vec<(u32, SessionId)>>),
     Counts(ReplyTo<Counts>),
     Page(Wanted, ReplyTo<SessionList>),
     Summary(ReplyTo<Summary>),
@@ -185,6 +186,10 @@ impl Actor {
                 answer(reply, info);
             }
             Call::List(all, reply) => answer(reply, Ok(self.core.index.list(all))),
+            Call::Agents(reply) => {
+                let agents = self.core.index.agents().0.iter().map(|(id, agent)| (agent.pid, *id));
+                answer(reply, Ok(agents.collect()));
+            }
             Call::Counts(reply) => answer(reply, Ok(Counts::of(&self.core.index))),
             Call::Page(wanted, reply) => answer(reply, Ok(wanted.page(&self.core.index))),
             Call::Summary(reply) => {

@@ -31,6 +31,15 @@ impl Engine {
         self.ask(|reply| Call::List(all, reply)).await
     }
 
+    /// The pids of all agents, each with the session that it serves; one that serves several stands there for each.
+    ///
+    /// # Errors
+    ///
+    /// `shutting_down` when the engine has ended.
+    pub async fn agent_pids(&self) -> Result<Vec<(u32, SessionId)>, ApiError> {
+        self.ask(Call::Agents).await
+    }
+
     /// A page of the sessions that a client asks for, the latest created first.
     ///
     /// # Errors
