@@ -91,7 +91,7 @@ pub(crate) async fn create(
     Ok((status, Json(created.info)))
 }
 
-/// An agent may start sessions, and none that asks nobody; who comes over TCP, only under the roots for TCP (G6).
+/// An agent may start sessions, and none that asks nobody or runs programs of its choice beside the agent; who comes over TCP, only under the roots for TCP (G6).
 pub(crate) async fn check_create(
     app: &App,
     asker: &Asker,
@@ -108,6 +108,11 @@ pub(crate) async fn check_create(
     if mode_allows || rules.iter().any(|rule| rule.action == RuleVerdict::Allow) {
         asker.must_hold(Scope::Approve, "open a session that allows without asking")?;
         asker.must_be_outside("open a session that allows without asking").await?;
+    }
+    // A server is a program that nobody is asked about, and an agent's own option may be the one that ends its questions.
+    if !request.options.mcp_servers.is_empty() || !request.options.set.is_empty() {
+        asker.must_hold(Scope::Approve, "choose MCP servers or an agent's own options")?;
+        asker.must_be_outside("choose MCP servers or an agent's own options").await?;
     }
     Ok(())
 }

@@ -59,6 +59,8 @@ async fn an_agent_neither_approves_nor_administers_but_may_work() {
     let cwd = bench.cwd();
     let bypass = format!(r#"{{"cwd":"{cwd}","permission_mode":"bypass"}}"#);
     let rule = format!(r#"{{"cwd":"{cwd}","options":{{"rules":[{{"tool":"execute","action":"allow"}}]}}}}"#);
+    let server = format!(r#"{{"cwd":"{cwd}","options":{{"mcp_servers":{{"x":{{"command":"sh"}}}}}}}}"#);
+    let option = format!(r#"{{"cwd":"{cwd}","options":{{"set":{{"mode":"yolo"}}}}}}"#);
     let consent = r#"{"content":[{"type":"text","text":"1"}],"consent":"own_command"}"#;
     let prompts = format!("/sessions/{id}/prompts");
     let close_other = format!("/sessions/{other}/close");
@@ -67,6 +69,8 @@ async fn an_agent_neither_approves_nor_administers_but_may_work() {
         ("POST", permission.as_str(), r#"{"decision":{"type":"allow"}}"#),
         ("POST", "/sessions", bypass.as_str()),
         ("POST", "/sessions", rule.as_str()),
+        ("POST", "/sessions", server.as_str()),
+        ("POST", "/sessions", option.as_str()),
         ("POST", prompts.as_str(), consent),
         ("POST", close_other.as_str(), "{}"),
         ("DELETE", remove_other.as_str(), ""),
