@@ -1,6 +1,8 @@
 //! Bodies, queries and paths, with refusals of our own that name the field (G13).
 
+use axum::body::Body as HttpBody;
 use axum::extract::{FromRequest, FromRequestParts, Query, RawPathParams, Request};
+use axum::http::HeaderMap;
 use axum::http::header::CONTENT_LENGTH;
 use axum::http::request::Parts;
 use bytes::{Bytes, BytesMut};
@@ -20,26 +22,43 @@ impl<T: DeserializeOwned> FromRequest<App> for Body<T> {
     type Rejection = Failure;
 
     async fn from_request(request: Request, app: &App) -> Result<Self, Failure> {
-        let within = app.limits.body_timeout;
-        let bytes =
-            tokio::time::timeout(within, read(request, app.limits.max_body)).await.map_err(|_| {
-                let why = "the body did not come in time (api.limits.body_timeout)";
-                Failure::new(Code::RequestTimeout, why)
-            })??;
+        let (parts, body) = request.into_parts();
+        let bytes = read(&parts.headers, body, app.limits.max_body, app).await?;
         let absent = matches!(bytes.trim_ascii(), b"" | b"null");
         parse(if absent { b"{}" } else { &bytes }).map(Self)
     }
 }
 
-/// Reads a body of at most `limit` bytes; a longer one is refused before it is read, where it says its length.
-async fn read(request: Request, limit: usize) -> Result<Bytes, Failure> {
-    let too_large = || Failure::new(Code::TooLarge, format!("the body is over {limit} bytes (api.max_body)"));
-    let said =
-        request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+/// Reads a body of at most `limit` bytes, as long as a client may take for it. The only way to one: the framework's own
+/// readers have no limit here.
+pub(crate) async fn read(
+    headers: &HeaderMap,
+    body: HttpBody,
+    limit: usize,
+    app: &App,
+) -> Result<Bytes, Failure> {
+    let setting = if limit == app.limits.max_body { " (api.max_body)" } else { "" };
+    let reading = read_up_to(headers, body, limit, setting);
+    let read = tokio::time::timeout(app.limits.body_timeout, reading).await;
+    read.map_err(|_| {
+        let why = "the body did not come in time (api.limits.body_timeout)";
+        Failure::new(Code::RequestTimeout, why)
+    })?
+}
+
+/// A body that is too long is refused before it is read, where it says its length.
+async fn read_up_to(
+    headers: &HeaderMap,
+    body: HttpBody,
+    limit: usize,
+    setting: &str,
+) -> Result<Bytes, Failure> {
+    let too_large = || Failure::new(Code::TooLarge, format!("the body is over {limit} bytes{setting}"));
+    let said = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     if said.is_some_and(|said| usize::try_from(said).map_or(true, |said| said > limit)) {
         return Err(too_large());
     }
-    let mut body = request.into_body().into_data_stream();
+    let mut body = body.into_data_stream();
     let mut bytes = BytesMut::new();
     while let Some(chunk) = body.next().await {
         let chunk = chunk.map_err(|_| Failure::new(Code::InvalidRequest, "the body ended early"))?;
@@ -51,7 +70,8 @@ async fn read(request: Request, limit: usize) -> Result<Bytes, Failure> {
     Ok(bytes.freeze())
 }
 
-fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Failure> {
+/// A JSON object, and nothing after it.
+pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Failure> {
     // serde would take `[]` for a type whose every field has a default.
     if !bytes.trim_ascii_start().starts_with(b"{") {
         return Err(Failure::new(Code::InvalidRequest, "the body must be a JSON object"));

@@ -214,6 +214,10 @@ impl Doors {
 
     /// The address without the base path, where it has one: whether a proxy takes it off is the proxy's choice.
     pub(crate) fn without_base(&self, uri: &Uri) -> Option<Uri> {
+        if uri.authority().is_some() {
+            // A whole URL as the target is refused later on, and must not come to look like a path.
+            return None;
+        }
         let base = &self.shared.base_path;
         let whole = uri.path_and_query()?.as_str();
         let rest = whole.strip_prefix(base.as_str()).filter(|_| !base.is_empty())?;

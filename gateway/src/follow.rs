@@ -198,7 +198,7 @@ pub(crate) struct Tail {
 }
 
 /// More than this is not kept of a tail, however many lines it has.
-const TAIL_BYTES: usize = 16 * 1024 * 1024;
+const TAIL_BYTES: usize = 4 * 1024 * 1024;
 
 impl Tail {
     pub(crate) fn new(keep: usize) -> Self {

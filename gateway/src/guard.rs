@@ -1,7 +1,7 @@
 //! What every request passes before its handler, in this order: is it meant for us (Host, Origin), is its head small,
 //! who makes it, may they do it, is there a place for it. And what every answer carries.
 
-use axum::extract::{FromRequestParts as _, MatchedPath, RawPathParams, Request, State};
+use axum::extract::{FromRequestParts as _, MatchedPath, Query, RawPathParams, Request, State};
 use axum::http::header::{self, HeaderName};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
@@ -93,12 +93,10 @@ fn small(app: &App, parts: &Parts) -> Result<(), Failure> {
         ));
     }
     let secrets = ["token", "access_token", "api_key", "password"];
-    let query = parts.uri.query().unwrap_or_default();
-    let is_secret = |pair: &str| {
-        let name = pair.split('=').next().unwrap_or_default();
-        secrets.iter().any(|secret| name.eq_ignore_ascii_case(secret))
-    };
-    if query.split('&').any(is_secret) {
+    let is_secret = |name: &String| secrets.iter().any(|secret| name.eq_ignore_ascii_case(secret));
+    // A query that cannot be read reaches no handler either.
+    let query = Query::<Vec<(String, String)>>::try_from_uri(&parts.uri).map(|Query(query)| query);
+    if query.is_ok_and(|query| query.iter().any(|(name, _)| is_secret(name))) {
         return Err(Failure::new(
             Code::InvalidRequest,
             "a token does not belong into the query, which logs and histories keep: send `authorization: Bearer TOKEN`",
@@ -154,12 +152,12 @@ fn refusal(denied: Denied) -> Failure {
     }
 }
 
-/// Whether the answer may go on for long.
+/// Whether the answer may go on for long: what follows something, and logs, which are read while they are sent.
 fn is_stream(parts: &Parts) -> bool {
-    let follows = |query: &str| query.split('&').any(|pair| pair == "follow=true");
+    let is_log = |path: &MatchedPath| path.as_str().ends_with("/logs");
     wants_stream(&parts.headers)
         || parts.headers.contains_key(header::UPGRADE)
-        || parts.uri.query().is_some_and(follows)
+        || parts.extensions.get::<MatchedPath>().is_some_and(is_log)
 }
 
 /// The headers that every answer carries, whatever it is.

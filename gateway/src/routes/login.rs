@@ -19,7 +19,7 @@ use tokio::time::Instant;
 
 use crate::access::{Identity, Principal};
 use crate::auth;
-use crate::body::{Body, Params};
+use crate::body::{self, Body, Params};
 use crate::error::Failure;
 use crate::inside::Asker;
 use crate::keys::NewKey;
@@ -33,6 +33,9 @@ use crate::throttle::Throttle;
 
 /// How long a browser stays signed in.
 const SIGNED_IN_FOR: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+
+/// What somebody whom nobody knows yet may send, in bytes.
+const MAX_LOGIN: usize = 8 * 1024;
 
 /// Attempts to sign in: how many, and one hashing at a time, since each takes some 20 MiB.
 #[derive(Debug, Clone)]
@@ -159,15 +162,14 @@ async fn try_sign_in(app: &App, request: Request, is_form: bool) -> Result<Respo
 }
 
 async fn read(app: &App, request: Request, is_form: bool) -> Result<LoginRequest, Failure> {
+    let (parts, body) = request.into_parts();
+    let bytes = body::read(&parts.headers, body, MAX_LOGIN.min(app.limits.max_body), app).await?;
     if !is_form {
-        return Body::from_request(request, app).await.map(|Body(asked)| asked);
+        return body::parse(&bytes);
     }
-    let within = tokio::time::timeout(app.limits.body_timeout, Form::from_request(request, app)).await;
-    match within {
-        Ok(Ok(Form(asked))) => Ok(asked),
-        Ok(Err(_)) => Err(Failure::new(Code::InvalidRequest, "the form is not understood")),
-        Err(_) => Err(Failure::new(Code::RequestTimeout, "the form did not come in time")),
-    }
+    let form = Form::from_request(Request::from_parts(parts, bytes.into()), app).await;
+    form.map(|Form(asked)| asked)
+        .map_err(|_| Failure::new(Code::InvalidRequest, "the form is not understood"))
 }
 
 fn too_many(wait: Duration) -> Refused {
