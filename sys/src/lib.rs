@@ -10,6 +10,7 @@ pub mod daemonize;
 pub mod exit;
 pub mod peer;
 pub mod process;
+pub mod rooted;
 pub mod shim;
 pub mod signal;
 pub mod socket;
