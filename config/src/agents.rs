@@ -74,6 +74,10 @@ pub struct AgentPreset {
     pub directories: Directories,
     /// How many processes of it each worker keeps ready for new sessions. Default none.
     pub warm: u32,
+    /// Whether it may read and write files through skep (ACP's `fs/*`). Default no: it has tools of its own.
+    pub client_fs: bool,
+    /// Whether it may run commands through skep (ACP's `terminal/*`). Default no.
+    pub client_terminal: bool,
     /// How long it may take to end after its stdin was closed. Default 2 s.
     pub eof_grace: Duration,
     /// The arguments with which its program says its version and ends; none if it cannot.
@@ -119,6 +123,8 @@ impl AgentPreset {
             share: Share::Session,
             directories: Directories::One,
             warm: 0,
+            client_fs: false,
+            client_terminal: false,
             eof_grace: Duration::from_secs(2),
             version_args: Vec::new(),
             tested: None,
@@ -207,6 +213,8 @@ impl Schema for AgentPreset {
         v.value("share", &mut self.share);
         v.value("directories", &mut self.directories);
         v.ranged("warm", &mut self.warm, 0..=16);
+        v.value("client_fs", &mut self.client_fs);
+        v.value("client_terminal", &mut self.client_terminal);
         v.ranged("eof_grace", &mut self.eof_grace, Duration::ZERO..=Duration::from_secs(600));
         v.value("version_args", &mut self.version_args);
         v.optional("tested", &mut self.tested);
@@ -226,6 +234,8 @@ impl Schema for AgentPreset {
             ("private_home", self.wrong_private_home()),
             ("authenticate", self.wrong_for_driver(self.authenticate.is_some(), Driver::Acp)),
             ("mode", self.wrong_for_driver(!self.mode.is_empty(), Driver::Acp)),
+            ("client_fs", self.wrong_for_driver(self.client_fs, Driver::Acp)),
+            ("client_terminal", self.wrong_for_driver(self.client_terminal, Driver::Acp)),
             ("share", self.wrong_for_many(self.share == Share::Worker)),
             ("warm", self.wrong_for_many(self.warm > 0)),
             ("model_args", self.wrong_model_args()),

@@ -36,6 +36,8 @@ pub const SKEP_WORKER: &str = "SKEP_WORKER";
 pub const SKEP_WORKER_RUN: &str = "SKEP_WORKER_RUN";
 /// The agent process that serves several sessions, or waits for one; the mark of its tree. Set.
 pub const SKEP_AGENT_PROCESS: &str = "SKEP_AGENT_PROCESS";
+/// The terminal of an agent's that a process belongs to; the mark by which a release finds all of it. Set.
+pub const SKEP_TERMINAL: &str = "SKEP_TERMINAL";
 /// Where the built-in shell agent keeps its sessions' directory, environment and history. Set for it, and read by it.
 pub const SKEP_SHELL_STATE: &str = "SKEP_SHELL_STATE";
 /// The built-in shell agent's command that a process belongs to; the mark by which a cancel finds all of it. Set.

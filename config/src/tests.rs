@@ -154,7 +154,7 @@ fn unknown_keys_are_refused_with_a_suggestion() {
     assert_snapshot!(error("idle_timeout = '1 h'\n"), @"config.toml:1:1: unknown key `idle_timeout`; did you mean `session.idle_timeout`? valid at the top: daemon, session, permissions, pool, restart, api, notify, logs, agents, mcp");
     assert_snapshot!(error("[pool.remote-control]\nfrobnicate = 1\n"), @"config.toml:2:1: unknown key `pool.remote-control.frobnicate`; valid in `pool.remote-control`: count, max_workers, capacity, restart, dir, permission_mode");
     assert_snapshot!(error("[pool.remote_control]\ncount = 1\n"), @"config.toml:1:7: unknown key `pool.remote_control`; did you mean `remote-control`? valid in `pool`: max_waiting, remote-control, background");
-    assert_snapshot!(error("[agents.mine]\ncommand = ['x']\nenvironment = {}\n"), @"config.toml:3:1: unknown key `agents.mine.environment`; valid in `agents.mine`: title, driver, command, env, env_file, keys, private_home, authenticate, resume, resume_args, model_args, output, share, directories, warm, eof_grace, version_args, tested, quirks, session_clock, hint, mode, mode_args, mode_env");
+    assert_snapshot!(error("[agents.mine]\ncommand = ['x']\nenvironment = {}\n"), @"config.toml:3:1: unknown key `agents.mine.environment`; valid in `agents.mine`: title, driver, command, env, env_file, keys, private_home, authenticate, resume, resume_args, model_args, output, share, directories, warm, client_fs, client_terminal, eof_grace, version_args, tested, quirks, session_clock, hint, mode, mode_args, mode_env");
 }
 
 #[test]

@@ -16,6 +16,9 @@ use skep_config::permissions::{AskedPath, PermissionSettings, Request, Rule};
 
 use crate::turn::REMEMBERED;
 
+pub mod grants;
+pub mod uses;
+
 /// What an agent wants to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ask {
@@ -62,8 +65,8 @@ pub enum Verdict {
 /// Decides what can be decided without a person. `prompt` is the running prompt's text and the consent that came
 /// with it.
 #[must_use]
-pub fn decide<'a>(policy: Policy<'a>, ask: &Ask, prompt: (&str, Consent)) -> Verdict {
-    let own = ask.command.as_deref().unwrap_or(&ask.title);
+pub fn decide(policy: Policy<'_>, ask: &Ask, prompt: (&str, Consent)) -> Verdict {
+    let own = own(ask);
     if prompt.1 == Consent::OwnCommand
         && policy.built_in_shell
         && ask.tool_kind == "execute"
@@ -72,10 +75,20 @@ pub fn decide<'a>(policy: Policy<'a>, ask: &Ask, prompt: (&str, Consent)) -> Ver
     {
         return Verdict::Allow(DecidedBy::OwnCommand);
     }
+    by_rules(policy, ask).unwrap_or_else(|| by_mode(policy.mode, &ask.tool_kind))
+}
+
+/// The command, or what stands for it.
+fn own(ask: &Ask) -> &str {
+    ask.command.as_deref().unwrap_or(&ask.title)
+}
+
+/// What the first rule says that fits; none if none does.
+fn by_rules<'a>(policy: Policy<'a>, ask: &Ask) -> Option<Verdict> {
     let request = Request {
         agent: policy.agent,
         tool: &ask.tool_kind,
-        command: own,
+        command: own(ask),
         cut: ask.cut && ask.command.is_none(),
         paths: ask.paths.as_deref(),
         cwd: policy.cwd,
@@ -85,15 +98,13 @@ pub fn decide<'a>(policy: Policy<'a>, ask: &Ask, prompt: (&str, Consent)) -> Ver
     };
     let mut rules =
         numbered("the session", policy.own_rules).chain(numbered("the configuration", &policy.rules.rules));
-    if let Some((place, number, rule)) = rules.find(|(_, _, rule)| rule.fits(&request)) {
-        let by = DecidedBy::Rule { rule: format!("rule {number} of {place}: {rule}") };
-        return match rule.action {
-            RuleAction::Allow => Verdict::Allow(by),
-            RuleAction::Deny => Verdict::Deny(by),
-            RuleAction::Ask => Verdict::Ask,
-        };
-    }
-    by_mode(policy.mode, &ask.tool_kind)
+    let (place, number, rule) = rules.find(|(_, _, rule)| rule.fits(&request))?;
+    let by = DecidedBy::Rule { rule: format!("rule {number} of {place}: {rule}") };
+    Some(match rule.action {
+        RuleAction::Allow => Verdict::Allow(by),
+        RuleAction::Deny => Verdict::Deny(by),
+        RuleAction::Ask => Verdict::Ask,
+    })
 }
 
 fn by_mode(mode: PermissionMode, tool_kind: &str) -> Verdict {

@@ -29,11 +29,11 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::acp::message::Id;
 use crate::agent::acp::{Agent, FromAgent};
 use crate::agent::hosts::Hosts;
 use crate::agent::updates::Updates;
 use crate::consent::Requests;
+use crate::consent::grants::Grants;
 use crate::disk::Disk;
 use crate::meter::Meter;
 use crate::report::Reports;
@@ -52,12 +52,14 @@ mod prompts;
 mod recap;
 mod resume;
 mod timers;
+mod uses;
 
 use awake::Awake;
 use credentials::Credentials;
 use ending::Ending;
 use journal::{Broken, note};
 use limits::Limit;
+use permissions::Asker;
 use timers::{Deadlines, Timer};
 
 /// How many commands may wait for one session.
@@ -215,8 +217,10 @@ pub(crate) struct Session {
     requests: Requests,
     /// The session's own permission rules.
     own_rules: Vec<Rule>,
-    /// The agent's own ids of the requests that wait.
-    asked: HashMap<PermissionId, Id>,
+    /// Who asked the requests that wait.
+    asked: HashMap<PermissionId, Asker>,
+    /// What the agent was allowed that it may want done for it.
+    grants: Grants,
     slot: Slot,
     awake: Awake,
     agent_session: Option<String>,

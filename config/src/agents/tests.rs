@@ -126,7 +126,7 @@ fn n1_a_wrong_preset_is_refused_with_its_place_and_a_suggestion() {
     assert_snapshot!(agent("mode = 'ask'"), @r#"config.toml:3:8: `agents.mine.mode` is the text "ask", expected a table"#);
     assert_snapshot!(agent("mode_env.ask = { A = 1 }"), @"config.toml:3:16: `agents.mine.mode_env.ask`: `A` is the number 1, expected a table of texts");
     assert_snapshot!(agent("mode_args.plan = '--plan'"), @r#"config.toml:3:18: `agents.mine.mode_args.plan` is the text "--plan", expected a list, each item a text"#);
-    assert_snapshot!(agent("key = ['A']"), @"config.toml:3:1: unknown key `agents.mine.key`; did you mean `keys`? valid in `agents.mine`: title, driver, command, env, env_file, keys, private_home, authenticate, resume, resume_args, model_args, output, share, directories, warm, eof_grace, version_args, tested, quirks, session_clock, hint, mode, mode_args, mode_env");
+    assert_snapshot!(agent("key = ['A']"), @"config.toml:3:1: unknown key `agents.mine.key`; did you mean `keys`? valid in `agents.mine`: title, driver, command, env, env_file, keys, private_home, authenticate, resume, resume_args, model_args, output, share, directories, warm, client_fs, client_terminal, eof_grace, version_args, tested, quirks, session_clock, hint, mode, mode_args, mode_env");
     assert_snapshot!(agent("keys = ['A=b']"), @r#"config.toml:3:8: `agents.mine.keys`: item "A" is no variable's name alone; values belong into `env`"#);
     assert_snapshot!(agent("keys = ['SKEP_SESSION']"), @r#"config.toml:3:8: `agents.mine.keys`: "SKEP_SESSION" is skep's own; it is never passed on"#);
     assert_snapshot!(agent("output = 'claude'"), @r#"config.toml:3:10: `agents.mine.output`: only an agent with `driver = "oneshot"` has this"#);

@@ -17,6 +17,8 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
+use super::client::desk::Desk;
+use super::client::uses::{Decided, UseId, Wish};
 use super::connection::{CallError, Connection, Deaf};
 use super::hosts::{Hosts, Kind};
 use super::last_words;
@@ -55,6 +57,13 @@ pub(crate) enum ToAgent {
     },
     /// A request that the agent took back is not decided any more.
     TakenBack(Id),
+    /// What became of a thing that it wants done.
+    Use {
+        /// Which one.
+        number: UseId,
+        /// What.
+        decided: Decided,
+    },
 }
 
 /// What comes from an agent.
@@ -82,12 +91,21 @@ pub(crate) enum Said {
         /// The request.
         request: PermissionAsk,
     },
+    /// It wants something done for it.
+    Wants(Wish),
     /// It asks no more what it asked under this id.
     TakesBack(Id),
     /// The answer to the prompt.
     Answered(Result<outcome::Stop, String>),
     /// A remark about what it said.
     Note(String),
+}
+
+impl Said {
+    /// Whether it ends the turn.
+    fn ends_the_turn(&self) -> bool {
+        matches!(self, Self::Answered(_))
+    }
 }
 
 /// The end of an agent.
@@ -116,7 +134,9 @@ impl Agent {
     pub(crate) fn start(launch: Launch, hosts: &Hosts, exe: PathBuf, tracker: &TaskTracker) -> Self {
         let (agent, inbox, outbox, stop) = Self::channels();
         let (hosts, spawner) = (hosts.clone(), tracker.clone());
-        let driver = Driver { launch, hosts, exe, tracker: spawner, inbox, outbox, stop, warmed: false };
+        let desk = Desk::new(&launch, &exe, tracker);
+        let driver =
+            Driver { launch, hosts, exe, tracker: spawner, inbox, outbox, stop, desk, warmed: false };
         tracker.spawn(driver.run());
         agent
     }
@@ -157,6 +177,7 @@ struct Driver {
     inbox: mpsc::Receiver<ToAgent>,
     outbox: mpsc::Sender<FromAgent>,
     stop: watch::Receiver<Stop>,
+    desk: Desk,
     /// The next session's process was seen to.
     warmed: bool,
 }
@@ -275,17 +296,21 @@ impl Driver {
                     if matches!(command, ToAgent::Prompt(_)) {
                         connection.turn_begins(self.launch.leaves_tools).await;
                     }
-                    obey(connection, command)
+                    obey(connection, &mut self.desk, command)
                 }
                 Event::Command(None) | Event::Read(Ok(None)) => return End::Told,
                 // Nothing that was understood is a sign of life, too.
-                Event::Read(Ok(Some((room, batch)))) => match interpret(connection, batch) {
+                Event::Read(Ok(Some((room, batch)))) => match self.interpret(connection, batch).await {
+                    Err(End::Told) => return End::Told,
                     Ok(mut said) => {
+                        if connection.cancelled && said.iter().any(Said::ends_the_turn) {
+                            self.desk.cancelled_turn_is_over().await;
+                        }
                         let ended = last_words::retract(connection, &mut said).await;
                         if self.launch.leaves_tools {
                             end_leftovers(connection, &mut said).await;
                         }
-                        let ends = said.iter().any(|said| matches!(said, Said::Answered(_)));
+                        let ends = said.iter().any(Said::ends_the_turn);
                         room.send(FromAgent::Said(said));
                         if ends {
                             self.warm_up();
@@ -295,7 +320,7 @@ impl Driver {
                         }
                         Ok(())
                     }
-                    Err(deaf) => Err(deaf),
+                    Err(end) => return end,
                 },
                 Event::Read(Err(CallError::Ended(cause))) => return End::Broken(cause.to_string()),
                 Event::Read(Err(error)) => return End::Broken(error.to_string()),
@@ -306,12 +331,24 @@ impl Driver {
         }
     }
 
+    /// Turns a read into what the session must know, unless the agent is to stop meanwhile.
+    async fn interpret(&mut self, connection: &mut Connection, batch: Batch) -> Result<Vec<Said>, End> {
+        tokio::select! {
+            biased;
+            said = interpret(connection, &mut self.desk, batch) => {
+                said.map_err(|deaf| End::Broken(deaf.to_string()))
+            }
+            () = Stop::told(&mut self.stop) => Err(End::Told),
+        }
+    }
+
     /// Ends the agent and its tree, and hands over what it had still said.
-    async fn finish(self, mut connection: Connection, ready: bool, end: End) {
+    async fn finish(mut self, mut connection: Connection, ready: bool, end: End) {
         let (told, why) = match end {
             End::Told => (true, String::new()),
             End::Broken(why) => (false, why),
         };
+        self.desk.close().await;
         let kill = *self.stop.borrow() == Stop::Kill;
         let farewell = if told {
             stop::end(&mut connection, self.stop.clone()).await
@@ -332,9 +369,9 @@ impl Driver {
     }
 
     /// What the agent had still said before it died. The host ends this: it reads only so long.
-    async fn hear_out(&self, connection: &mut Connection) {
+    async fn hear_out(&mut self, connection: &mut Connection) {
         while let Ok(batch) = connection.read().await {
-            let mut said = interpret(connection, batch).unwrap_or_default();
+            let mut said = interpret(connection, &mut self.desk, batch).await.unwrap_or_default();
             let _ended = last_words::retract(connection, &mut said).await;
             if !said.is_empty() {
                 self.say(FromAgent::Said(said)).await;
@@ -361,16 +398,24 @@ enum Event<'a> {
     Read(Result<Option<(mpsc::Permit<'a, FromAgent>, Batch)>, CallError>),
 }
 
-fn obey(connection: &mut Connection, command: ToAgent) -> Result<(), Deaf> {
+fn obey(connection: &mut Connection, desk: &mut Desk, command: ToAgent) -> Result<(), Deaf> {
     let session = connection.session.clone();
     match command {
         ToAgent::Prompt(content) => {
             let params = PromptParams { session_id: &session, prompt: &content };
             (connection.cancelled, connection.cancelled_at) = (false, None);
+            desk.turn_begins();
             connection.prompt = Some(connection.request("session/prompt", &params)?);
             Ok(())
         }
-        ToAgent::Cancel => connection.cancel(),
+        ToAgent::Cancel => {
+            desk.turn_is_cancelled();
+            connection.cancel()
+        }
+        ToAgent::Use { number, decided } => {
+            desk.decided(number, decided, connection.host());
+            Ok(())
+        }
         ToAgent::Permission { id, option } => {
             connection.respond(&id, Ok(&wire::permission_answer(option.as_deref())))
         }
@@ -396,7 +441,7 @@ async fn end_leftovers(connection: &mut Connection, said: &mut Vec<Said>) {
 }
 
 /// Turns a read into what the session must know; answers what needs no session.
-fn interpret(connection: &mut Connection, batch: Batch) -> Result<Vec<Said>, Deaf> {
+async fn interpret(connection: &mut Connection, desk: &mut Desk, batch: Batch) -> Result<Vec<Said>, Deaf> {
     let mut said = Vec::with_capacity(batch.messages.len());
     for message in batch.messages {
         match message {
@@ -404,7 +449,8 @@ fn interpret(connection: &mut Connection, batch: Batch) -> Result<Vec<Said>, Dea
                 said.extend(wire::update(&params, &connection.session).map(Said::Update));
             }
             Message::Notification { method, params: Some(params) } if method == "$/cancel_request" => {
-                said.extend(message::cancelled_request(&params).map(Said::TakesBack));
+                let request = message::cancelled_request(&params).filter(|id| !desk.taken_back(id));
+                said.extend(request.map(Said::TakesBack));
             }
             Message::Notification { .. } => {}
             Message::Request { id, method, params } if method == "session/request_permission" => {
@@ -413,7 +459,9 @@ fn interpret(connection: &mut Connection, batch: Batch) -> Result<Vec<Said>, Dea
                     None => connection.respond(&id, Ok(&wire::permission_answer(None)))?,
                 }
             }
-            Message::Request { id, method, .. } => connection.decline(&id, &method)?,
+            Message::Request { id, method, params } => {
+                said.extend(desk.asked(connection, (id, &method, params.as_deref())).await?);
+            }
             Message::Response { id, result } => {
                 if connection.prompt.is_some() && id.number() == connection.prompt {
                     connection.turn_ends();

@@ -13,6 +13,7 @@ use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
 
 use serde::Serialize;
 use skep_common::ids::Process;
@@ -21,9 +22,11 @@ use skep_sys::capture::Capture;
 use skep_sys::spawn::{ExitCause, SpawnError};
 use skep_sys::tree::Tree;
 use tokio::sync::{OnceCell, mpsc, watch};
+use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
+use super::client::uses::Offers;
 use super::connection::{CallError, Connection, Deaf};
 use super::ears::Ears;
 use super::launch::Launch;
@@ -31,7 +34,7 @@ use super::process::{AgentProcess, Silence, Stderr, Surroundings, framed};
 use super::start::Begun;
 use super::stop::Stop;
 use super::switchboard::{Left, SeatId, Switchboard};
-use crate::acp::message::{self, Id, METHOD_NOT_FOUND, RpcError};
+use crate::acp::message::{self, Id, METHOD_NOT_FOUND, NOT_FOUND, RpcError};
 use crate::acp::peer::{Batch, Writer};
 
 mod task;
@@ -40,6 +43,9 @@ use task::Task;
 
 /// How many reads' worth of messages may wait in a seat.
 const WAITING: usize = 4;
+
+/// How long an answer waits for room, while the agent does not read.
+const ROOM: Duration = Duration::from_secs(2);
 
 /// Whose process is started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,6 +67,7 @@ struct Line {
     tree: Tree,
     writer: Mutex<Option<Writer>>,
     frames: Option<Capture>,
+    offers: Offers,
     board: Mutex<Switchboard<mpsc::Sender<Batch>>>,
     stop: watch::Sender<Stop>,
     exited: watch::Receiver<Option<ExitCause>>,
@@ -131,6 +138,7 @@ impl Host {
             tree: process.tree.clone(),
             writer: Mutex::new(Some(writer)),
             frames: launch.frames.clone(),
+            offers: launch.offers,
             board: Mutex::default(),
             stop,
             exited,
@@ -236,17 +244,47 @@ impl Host {
         self.send(message::response(id, result).map_err(|_| Deaf)?)
     }
 
-    /// Answers a request for something that skep does not offer.
+    /// Answers a request that no session takes.
     pub(super) fn decline(&self, id: &Id, method: &str) -> Result<(), Deaf> {
-        let error =
-            RpcError::new(METHOD_NOT_FOUND, format!("skep does not offer `{}`", message::clip(method, 80)));
+        let error = if self.0.offers.has(method) {
+            RpcError::new(NOT_FOUND, "no session of that name is ready")
+        } else {
+            self.not_offered(method)
+        };
         self.respond(id, Err::<&(), _>(&error))
     }
 
-    fn send(&self, line: Vec<u8>) -> Result<(), Deaf> {
-        if let Some(frames) = &self.0.frames {
-            frames.push(&framed(b"> ", line.strip_suffix(b"\n").unwrap_or(&line)));
+    /// What an agent gets that asks for something which it is not offered.
+    pub(super) fn not_offered(&self, method: &str) -> RpcError {
+        RpcError::new(METHOD_NOT_FOUND, format!("skep does not offer `{}`", message::clip(method, 80)))
+    }
+
+    /// Answers a request of the agent's, and waits for a while until there is room for the answer.
+    pub(super) async fn answer(
+        &self,
+        id: &Id,
+        result: Result<&impl Serialize, &RpcError>,
+    ) -> Result<(), Deaf> {
+        let line = message::response(id, result).map_err(|_| Deaf)?;
+        self.sends(&line);
+        let writer = self.0.writer().clone().ok_or(Deaf)?;
+        match timeout(ROOM, writer.send(line)).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) | Err(_) => {
+                self.0.deaf.store(true, Ordering::Relaxed);
+                Err(Deaf)
+            }
         }
+    }
+
+    fn sends(&self, line: &[u8]) {
+        if let Some(frames) = &self.0.frames {
+            frames.push(&framed(b"> ", line.strip_suffix(b"\n").unwrap_or(line)));
+        }
+    }
+
+    fn send(&self, line: Vec<u8>) -> Result<(), Deaf> {
+        self.sends(&line);
         let sent = self.0.writer().as_ref().ok_or(Deaf)?.try_send(line);
         if sent.is_err() {
             self.0.deaf.store(true, Ordering::Relaxed);

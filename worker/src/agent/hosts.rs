@@ -13,6 +13,7 @@ use skep_sys::spawn::SpawnError;
 use tokio_util::task::TaskTracker;
 
 use super::choices::Wanted;
+use super::client::uses::Offers;
 use super::connection::Connection;
 use super::host::{Host, Of, WeakHost};
 use super::launch::{Common, Launch};
@@ -29,6 +30,7 @@ pub(super) struct Kind {
     cwd: Option<PathBuf>,
     mode: Option<String>,
     authenticate: Option<String>,
+    offers: Offers,
     /// What a session is opened with ahead of time, too.
     choices: Wanted,
     mcp: Servers,
@@ -52,6 +54,7 @@ impl Kind {
             cwd: one.then(|| launch.cwd.clone()),
             mode: launch.mode.clone(),
             authenticate: launch.authenticate.clone(),
+            offers: launch.offers,
             choices: launch.choices.clone(),
             mcp: launch.mcp.clone(),
         }

@@ -12,8 +12,10 @@ use skep_common::session::{SessionKind, SessionSpec};
 use skep_config::env_file::EnvFileError;
 use skep_config::{AgentPreset, Directories, Driver, Quirk, ResumeBy, Settings, Share, env};
 use skep_sys::capture::{Capture, LogSpec, LogWriter};
+use skep_sys::rooted::Roots;
 
 use super::choices::Wanted;
+use super::client::uses::Offers;
 use super::coarse_clock::NotBefore;
 use super::environment::{self, Sources, Variables};
 use super::mcp::Servers;
@@ -71,6 +73,10 @@ pub struct Launch {
     pub mode: Option<String>,
     /// The model and options that are set when it has opened the session.
     pub(crate) choices: Wanted,
+    /// What skep does for it as its client.
+    pub(crate) offers: Offers,
+    /// The session's directory as it is on the disk, for what is offered.
+    pub(crate) roots: Option<Roots>,
     /// The MCP servers that it is given.
     pub(crate) mcp: Servers,
     /// How long the agent must tell no history after it loaded a session; zero where it is known to tell it before.
@@ -163,6 +169,7 @@ impl Launch {
         let preset =
             settings.agents.get(&spec.agent).ok_or_else(|| LaunchError::Unknown(spec.agent.clone()))?;
         let sources = Sources::new(origin.captured, settings);
+        let offers = Offers::of(preset);
         let mut argv = command(preset, &sources.search_path())?;
         if preset.driver != Driver::Oneshot {
             argv.extend(preset.mode_args.of(spec.permission_mode).into_iter().flatten().map(OsString::from));
@@ -187,6 +194,8 @@ impl Launch {
             agent: spec.agent.clone(),
             argv,
             cwd: PathBuf::from(&spec.cwd),
+            offers,
+            roots: offers.any().then(|| Roots::new(&[PathBuf::from(&spec.cwd)]).ok()).flatten(),
             common: common(preset, origin, &env),
             mcp: Servers::of(&settings.mcp, &spec.options, &env),
             keys: environment::keys(&env, preset, sources),

@@ -10,6 +10,7 @@ pub mod probe;
 
 mod auth;
 mod choices;
+pub(crate) mod client;
 mod connection;
 mod ears;
 mod environment;

@@ -25,6 +25,7 @@ use tokio::net::unix::pipe;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
+use super::client::uses::Offers;
 use super::environment::{self, Sources};
 use super::{DRAIN, launch, wire};
 use crate::acp::message::{self, METHOD_NOT_FOUND, Message, RpcError, clip, read};
@@ -227,7 +228,7 @@ async fn handshake(
     writer: &Writer,
     reader: &mut Reader<pipe::Receiver>,
 ) -> Option<Result<Box<RawValue>, String>> {
-    let line = match message::request(1, "initialize", &wire::initialize()) {
+    let line = match message::request(1, "initialize", &wire::initialize(Offers::default())) {
         Ok(line) => line,
         Err(error) => return Some(Err(error.to_string())),
     };

@@ -55,7 +55,7 @@ pub(super) async fn introduce(connection: &mut Connection, launch: &Launch) -> R
 
 /// `initialize`, and `authenticate` where the preset says so.
 async fn first_words(connection: &mut Connection, launch: &Launch) -> Result<Begun, String> {
-    let result = connection.call("initialize", &wire::initialize()).await;
+    let result = connection.call("initialize", &wire::initialize(launch.offers)).await;
     connection.abilities =
         Abilities::of(&result.map_err(|error| refusal(&launch.agent, "initialize", &error))?);
     if connection.abilities.protocol != wire::PROTOCOL {

@@ -9,6 +9,7 @@ use serde_json::value::RawValue;
 use skep_common::sanitise::one_line;
 use skep_common::session::{ContentBlock, PermissionOption};
 
+use super::client::uses::Offers;
 use crate::acp::message::{clip, read};
 use crate::acp::repair::repair_surrogates;
 use crate::consent::Ask;
@@ -110,11 +111,14 @@ impl Abilities {
     }
 }
 
-/// Parameters of `initialize`: no file system, no terminal.
-pub(crate) fn initialize() -> Value {
+/// Parameters of `initialize`, with what the agent is offered.
+pub(crate) fn initialize(offers: Offers) -> Value {
     serde_json::json!({
         "protocolVersion": PROTOCOL,
-        "clientCapabilities": {"fs": {"readTextFile": false, "writeTextFile": false}, "terminal": false},
+        "clientCapabilities": {
+            "fs": {"readTextFile": offers.files, "writeTextFile": offers.files},
+            "terminal": offers.terminals,
+        },
         "clientInfo": {"name": "skep", "title": "skep", "version": env!("CARGO_PKG_VERSION")},
     })
 }

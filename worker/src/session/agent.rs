@@ -230,6 +230,10 @@ impl Session {
                     self.append(std::mem::take(&mut updates)).await?;
                     self.asked(id, request).await?;
                 }
+                Said::Wants(wish) => {
+                    self.append(std::mem::take(&mut updates)).await?;
+                    self.wants(wish).await?;
+                }
                 Said::TakesBack(id) => {
                     self.append(std::mem::take(&mut updates)).await?;
                     self.taken_back(&id).await?;

@@ -27,6 +27,7 @@ use super::timers::Deadlines;
 use super::{Halt, Session, Shared, Slot};
 use crate::agent::updates::{Told, Updates};
 use crate::consent::Requests;
+use crate::consent::grants::Grants;
 use crate::meter::Meter;
 use crate::report::Reports;
 use crate::turn::outcome::Seen;
@@ -186,6 +187,7 @@ impl Opening {
             turns,
             requests: Requests::default(),
             own_rules: own_rules(&spec),
+            grants: Grants::default(),
             asked: std::collections::HashMap::new(),
             slot: Slot::Empty,
             awake: super::awake::Awake::default(),

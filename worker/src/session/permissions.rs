@@ -4,69 +4,135 @@ use std::path::Path;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use serde_json::value::RawValue;
 use skep_common::code::{ApiError, Code};
 use skep_common::event::{Event, PermissionRequested, PermissionResolved};
-use skep_common::ids::{AnswerId, PermissionId};
+use skep_common::ids::{AnswerId, PermissionId, PromptId};
 use skep_common::protocol::{Decision, Reply};
-use skep_common::session::{Cause, DecidedBy, PendingPermission, Resolution, SessionState};
+use skep_common::session::{Cause, DecidedBy, PendingPermission, PermissionOption, Resolution, SessionState};
 use tokio::time::Instant;
 
 use skep_config::permissions::AskedPath;
 
 use super::journal::{Broken, note};
+use super::uses::grants_of;
 use super::{Fault, Session};
 use crate::acp::message::Id;
 use crate::agent::acp::ToAgent;
+use crate::agent::client::uses::{Decided, UseId};
 use crate::agent::launch::is_built_in_shell;
 use crate::agent::wire::PermissionAsk;
-use crate::consent::{AnswerRefusal, Answered, Chosen, Policy, Reach, Verdict, allowing, decide, denying};
+use crate::consent::{
+    AnswerRefusal, Answered, Ask, Chosen, Policy, Reach, Verdict, allowing, decide, denying,
+};
 
 /// How many requests of one session may wait.
 const WAITING: usize = 64;
+
+/// Who waits for a decision.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Asker {
+    /// The agent, for its own tool, under its own id.
+    Agent(Id),
+    /// The agent, for something that skep is to do for it.
+    Use {
+        /// Which one.
+        number: UseId,
+        /// The agent's own id.
+        id: Id,
+    },
+}
+
+impl Asker {
+    fn id(&self) -> &Id {
+        match self {
+            Self::Agent(id) | Self::Use { id, .. } => id,
+        }
+    }
+
+    /// Tells it the option that was chosen, or that nobody decides.
+    fn told(self, option: Option<String>) -> ToAgent {
+        match self {
+            Self::Agent(id) => ToAgent::Permission { id, option },
+            Self::Use { number, .. } => ToAgent::Use { number, decided: Decided::by(option.as_deref()) },
+        }
+    }
+}
+
+/// What is put to rules, mode and persons.
+#[derive(Debug)]
+pub(super) struct Question {
+    pub(super) prompt: PromptId,
+    pub(super) ask: Ask,
+    pub(super) options: Vec<PermissionOption>,
+    pub(super) tool_call: Box<RawValue>,
+}
 
 impl Session {
     /// The agent asks for permission.
     pub(super) async fn asked(&mut self, id: Id, request: PermissionAsk) -> Result<(), Broken> {
         let call = self.updates.learn(request.call);
         let mut ask = call.ask();
-        if !self.own_rules.is_empty() || !self.shared.settings.permissions.rules.is_empty() {
+        let ruled = !self.own_rules.is_empty() || !self.shared.settings.permissions.rules.is_empty();
+        if ruled || self.offers().files {
             ask.paths = self.resolve_paths(call.paths).await;
         }
         let Some(prompt) = self.turns.running().filter(|_| self.takes_questions()) else {
             self.tell(ToAgent::Permission { id, option: None });
             return Ok(());
         };
-        let policy = Policy {
+        let (prompt, text, consent) = (prompt.id, prompt.text(), prompt.consent);
+        let verdict = decide(self.policy(), &ask, (&text, consent));
+        let question = Question { prompt, ask, options: request.options, tool_call: request.tool_call };
+        self.put(Asker::Agent(id), question, verdict).await
+    }
+
+    /// What stands by to decide.
+    pub(super) fn policy(&self) -> Policy<'_> {
+        Policy {
             mode: self.spec.permission_mode,
             own_rules: &self.own_rules,
             rules: &self.shared.settings.permissions,
             cwd: &self.spec.cwd,
             agent: &self.spec.agent,
             built_in_shell: is_built_in_shell(&self.shared.settings, &self.spec.agent),
-        };
-        let verdict = decide(policy, &ask, (&prompt.text(), prompt.consent));
+        }
+    }
+
+    /// Journals a question and what was decided, or puts it to a person.
+    pub(super) async fn put(
+        &mut self,
+        asker: Asker,
+        question: Question,
+        verdict: Verdict,
+    ) -> Result<(), Broken> {
+        let Question { prompt, ask, options, tool_call } = question;
         let decided = match verdict {
             Verdict::Ask => None,
             Verdict::Deny(by) => {
-                let option = denying(&request.options, Reach::Once).map(|option| option.id.clone());
+                let option = denying(&options, Reach::Once).map(|option| option.id.clone());
                 Some((by, Chosen { option, allowed: false }))
             }
             // A person's own command is allowed once; a mode or a rule would allow the next one too.
             Verdict::Allow(by) => {
-                let once = allowing(&request.options, Reach::Once);
+                let once = allowing(&options, Reach::Once);
                 let option = match by {
                     DecidedBy::OwnCommand => once,
-                    _ => once.or_else(|| allowing(&request.options, Reach::Always)),
+                    _ => once.or_else(|| allowing(&options, Reach::Always)),
                 };
                 option.map(|option| (by, Chosen { option: Some(option.id.clone()), allowed: true }))
             }
         };
+        let id = PermissionId::random();
+        if matches!(asker, Asker::Agent(_)) && self.offers().any() {
+            self.grants.asks(id, grants_of(&ask), &options);
+        }
         let pending = PendingPermission {
-            id: PermissionId::random(),
-            prompt: prompt.id,
+            id,
+            prompt,
             tool_kind: ask.tool_kind,
             title: ask.title,
-            options: request.options,
+            options,
             requested_at: Timestamp::now(),
         };
         let event = Event::PermissionRequested(PermissionRequested {
@@ -75,11 +141,11 @@ impl Session {
             tool_kind: pending.tool_kind.clone(),
             title: pending.title.clone(),
             options: pending.options.clone(),
-            tool_call: request.tool_call,
+            tool_call,
         });
         match decided {
-            Some((by, chosen)) => self.decide_at_once(id, pending.id, event, by, chosen).await,
-            None => self.announce(id, pending, event).await,
+            Some((by, chosen)) => self.decide_at_once(asker, pending.id, event, by, chosen).await,
+            None => self.announce(asker, pending, event).await,
         }
     }
 
@@ -94,13 +160,13 @@ impl Session {
     }
 
     /// Whether a question of the agent's can still be put to anybody.
-    fn takes_questions(&self) -> bool {
+    pub(super) fn takes_questions(&self) -> bool {
         !self.turns.cancelling() && self.ending.is_none() && self.requests.waiting().len() < WAITING
     }
 
     async fn decide_at_once(
         &mut self,
-        id: Id,
+        asker: Asker,
         permission: PermissionId,
         event: Event,
         by: DecidedBy,
@@ -108,13 +174,19 @@ impl Session {
     ) -> Result<(), Broken> {
         self.commit(vec![event, resolved(permission, &chosen, by.clone())]).await?;
         self.seen.denied |= !chosen.allowed;
+        self.grants.decided(permission, &chosen);
         self.requests.decided(permission, by, chosen.clone());
-        self.tell(ToAgent::Permission { id, option: chosen.option });
+        self.tell(asker.told(chosen.option));
         Ok(())
     }
 
     /// Journals a request that waits for a person, then shows it.
-    async fn announce(&mut self, id: Id, pending: PendingPermission, event: Event) -> Result<(), Broken> {
+    async fn announce(
+        &mut self,
+        asker: Asker,
+        pending: PendingPermission,
+        event: Event,
+    ) -> Result<(), Broken> {
         let why = Some(format!("asks for permission: {}", pending.title));
         let mut events = vec![event];
         events.extend(self.enter(SessionState::NeedsYou, why));
@@ -125,7 +197,7 @@ impl Session {
         {
             self.deadlines.permissions.push_back((at, pending.id));
         }
-        self.asked.insert(pending.id, id);
+        self.asked.insert(pending.id, asker);
         self.requests.ask(pending);
         Ok(())
     }
@@ -176,18 +248,23 @@ impl Session {
         }
         self.commit(events).await?;
         self.seen.denied |= !chosen.allowed;
+        self.grants.decided(permission, &chosen);
         self.requests.decided(permission, by, chosen.clone());
         self.deadlines.permissions.retain(|(_, waiting)| *waiting != permission);
-        if let Some(id) = self.asked.remove(&permission) {
-            self.tell(ToAgent::Permission { id, option: chosen.option });
+        if let Some(asker) = self.asked.remove(&permission) {
+            self.tell(asker.told(chosen.option));
         }
         Ok(())
     }
 
     /// The agent asks no more: what it asked under this id waits no longer.
     pub(super) async fn taken_back(&mut self, id: &Id) -> Result<(), Broken> {
-        let asked: Vec<PermissionId> =
-            self.asked.iter().filter(|(_, asked)| *asked == id).map(|(permission, _)| *permission).collect();
+        let asked: Vec<PermissionId> = self
+            .asked
+            .iter()
+            .filter(|(_, asker)| asker.id() == id)
+            .map(|(permission, _)| *permission)
+            .collect();
         for permission in asked {
             let by = DecidedBy::System { cause: Cause::AgentGaveUp };
             let mut events = vec![Event::PermissionResolved(PermissionResolved {
@@ -202,8 +279,10 @@ impl Session {
             self.commit(events).await?;
             self.requests.decided(permission, by, Chosen { option: None, allowed: false });
             self.deadlines.permissions.retain(|(_, waiting)| *waiting != permission);
-            if let Some(id) = self.asked.remove(&permission) {
-                self.tell(ToAgent::TakenBack(id));
+            match self.asked.remove(&permission) {
+                Some(Asker::Agent(id)) => self.tell(ToAgent::TakenBack(id)),
+                Some(asker @ Asker::Use { .. }) => self.tell(asker.told(None)),
+                None => {}
             }
         }
         Ok(())
@@ -235,8 +314,8 @@ impl Session {
         let given_up: Vec<PermissionId> =
             self.asked.keys().copied().filter(|permission| !waiting.contains(permission)).collect();
         for permission in given_up {
-            if let Some(id) = self.asked.remove(&permission) {
-                self.tell(ToAgent::Permission { id, option: None });
+            if let Some(asker) = self.asked.remove(&permission) {
+                self.tell(asker.told(None));
             }
         }
     }

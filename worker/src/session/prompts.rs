@@ -133,6 +133,7 @@ impl Session {
         self.deadlines.turn = self.turn_time().and_then(|time| Instant::now().checked_add(time));
         self.seen = Seen::default();
         self.updates.turn_begins();
+        self.grants.turn_begins();
         self.meter.turn_begins();
         if self.unaffordable() {
             return;

@@ -5,6 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 
+mod client;
 mod many;
 mod script;
 
@@ -25,6 +26,9 @@ pub(crate) struct Fake {
     /// What the session was opened with.
     servers: String,
     options: Vec<String>,
+    script: client::Script,
+    /// What it was offered.
+    offered: String,
 }
 
 impl Fake {
@@ -55,7 +59,10 @@ impl Fake {
         let id = message["id"].clone();
         let params = &message["params"];
         match message["method"].as_str() {
-            Some("initialize") => self.initialize(&id),
+            Some("initialize") => {
+                self.offered = params["clientCapabilities"].to_string();
+                self.initialize(&id);
+            }
             Some("authenticate") => self.authenticate(&id, params),
             Some("session/new") if self.is("auth") && !self.signed_in => fail(&id, -32000, "sign in"),
             Some("session/new") => {
@@ -97,7 +104,10 @@ impl Fake {
                 self.act(last);
             }
             Some("$/cancel_request") => self.log = format!("given up {}", params["requestId"]),
-            Some("session/cancel") if !self.ignores_cancel => self.stop("cancelled"),
+            Some("session/cancel") if !self.ignores_cancel => {
+                self.script.give_up();
+                self.stop("cancelled");
+            }
             Some(_) => {}
             None => self.answered(message),
         }
@@ -259,6 +269,9 @@ impl Fake {
         if message["id"] == "x1" {
             self.chunk(&format!("declined {}", message["error"]["code"]));
             return self.stop("end_turn");
+        }
+        if client::Script::is_mine(&message["id"]) {
+            return self.client_answered(message);
         }
         if message["id"].as_u64().is_some_and(|id| id >= 1000) {
             match message["error"]["code"].as_i64() {

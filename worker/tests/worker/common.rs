@@ -229,6 +229,22 @@ impl Worker {
         })
     }
 
+    /// The same for requests of which none was answered before.
+    pub(crate) fn waiting_anew(&mut self, session: SessionId, count: usize) -> Vec<PermissionId> {
+        let answered: Vec<PermissionId> = self
+            .journal(session)
+            .into_iter()
+            .filter_map(|event| match event {
+                Event::PermissionResolved(resolved) => Some(resolved.permission),
+                _ => None,
+            })
+            .collect();
+        self.snapshot("new permission request", session, |snapshot| {
+            let ids: Vec<_> = snapshot.waiting.iter().map(|request| request.id).collect();
+            (ids.len() == count && !ids.iter().any(|id| answered.contains(id))).then_some(ids)
+        })
+    }
+
     pub(crate) fn answer(
         &mut self,
         session: SessionId,
@@ -305,6 +321,15 @@ impl Worker {
             _ => None,
         };
         self.journal(session).into_iter().filter_map(note).collect()
+    }
+
+    /// Waits for a remark with these words.
+    pub(crate) fn wait_note(&self, session: SessionId, words: &str) {
+        let deadline = Instant::now() + PATIENCE;
+        while !self.notes(session).iter().any(|note| note.contains(words)) {
+            assert!(Instant::now() < deadline, "only {:?}", self.notes(session));
+            std::thread::yield_now();
+        }
     }
 
     /// Runs a prompt; its outcome and the detail.

@@ -100,6 +100,8 @@ impl Conversation {
                 self.asked.remove(&id.number()?);
                 None
             }
+            // It uses nothing of skep's.
+            ToAgent::Use { .. } => None,
         }
     }
 

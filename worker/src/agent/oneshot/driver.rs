@@ -142,7 +142,12 @@ impl Driver {
                     return if option.as_deref() == Some(ALLOW) { Consent::Given } else { Consent::Denied };
                 }
                 Some(ToAgent::Cancel) | None => return Consent::Stopped,
-                Some(ToAgent::Prompt(_) | ToAgent::Permission { .. } | ToAgent::TakenBack(_)) => {}
+                Some(
+                    ToAgent::Prompt(_)
+                    | ToAgent::Permission { .. }
+                    | ToAgent::TakenBack(_)
+                    | ToAgent::Use { .. },
+                ) => {}
             }
         }
     }
@@ -163,7 +168,7 @@ impl Driver {
                 biased;
                 () = Stop::told(&mut self.stop) => return End::Stopped,
                 order = self.inbox.recv() => match order {
-                    Some(ToAgent::Prompt(_) | ToAgent::Permission { .. } | ToAgent::TakenBack(_)) => continue,
+                    Some(ToAgent::Prompt(_) | ToAgent::Permission { .. } | ToAgent::TakenBack(_) | ToAgent::Use { .. }) => continue,
                     Some(ToAgent::Cancel) | None => return End::Stopped,
                 },
                 _ = command.child.exited() => return End::Exited,

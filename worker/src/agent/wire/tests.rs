@@ -8,8 +8,12 @@ fn raw(text: &str) -> Box<RawValue> {
 
 #[test]
 fn what_we_say_is_what_the_schema_says() {
-    let request: v1::InitializeRequest = serde_json::from_value(initialize()).unwrap();
+    let request: v1::InitializeRequest = serde_json::from_value(initialize(Offers::default())).unwrap();
     assert!(!request.client_capabilities.terminal && !request.client_capabilities.fs.read_text_file);
+    let all = Offers { files: true, terminals: true };
+    let request: v1::InitializeRequest = serde_json::from_value(initialize(all)).unwrap();
+    let offered = request.client_capabilities;
+    assert!(offered.terminal && offered.fs.read_text_file && offered.fs.write_text_file);
     let content = [ContentBlock::Text { text: String::from("hi") }];
     let params = PromptParams { session_id: "s", prompt: &content };
     let value = serde_json::to_value(&params).unwrap();

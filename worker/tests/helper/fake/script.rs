@@ -27,6 +27,12 @@ impl Fake {
                 self.chunk(&std::env::args().collect::<Vec<_>>().join(" "));
                 self.stop("end_turn");
             }
+            "client" => self.client(rest),
+            "client-many" => self.client_many(rest),
+            "offered" => {
+                self.chunk(&self.offered);
+                self.stop("end_turn");
+            }
             "silent" => self.stop("end_turn"),
             "env" => {
                 let names: Vec<String> =

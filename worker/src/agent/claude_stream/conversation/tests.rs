@@ -15,6 +15,7 @@ fn told(outs: Option<Vec<Out>>) -> String {
             let kinds: Vec<&str> = request.options.iter().map(|option| option.kind.as_str()).collect();
             format!("? {} {}", request.call.ask().title, kinds.join(","))
         }
+        Out::Say(Said::Wants(_)) => unreachable!("it uses nothing of skep's"),
         Out::Say(Said::TakesBack(id)) => format!("never mind {}", id.number().unwrap()),
         Out::Say(Said::Note(text)) => format!("note {text}"),
         Out::Session(id) => format!("<{id}>"),
