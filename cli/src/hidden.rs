@@ -15,7 +15,7 @@ pub(crate) fn dispatch() -> Option<ExitCode> {
     let rest: Vec<OsString> = args.collect();
     let word = |at: usize| rest.get(at).and_then(|word| word.to_str());
     match (first.to_str()?, word(0)) {
-        ("shim", Some("--")) => Some(shim(rest.into_iter().skip(1))),
+        ("shim", Some("--" | "--limits")) => Some(shim(rest)),
         ("agent", Some("shell")) => Some(shell_agent::run()),
         ("agent", Some("shell-snapshot")) => Some(shell_agent::snapshot(rest.into_iter().skip(1))),
         // `skep worker ls` and its like are commands; the process is started with options only.
@@ -24,15 +24,15 @@ pub(crate) fn dispatch() -> Option<ExitCode> {
     }
 }
 
-fn shim(argv: impl Iterator<Item = OsString>) -> ExitCode {
-    let error = skep_sys::shim::exec(argv);
+fn shim(words: Vec<OsString>) -> ExitCode {
+    let error = skep_sys::shim::exec(words);
     complain(&format!("skep: cannot start the program: {error}"));
     ExitCode::from(if error.kind() == std::io::ErrorKind::NotFound { 127 } else { 126 })
 }
 
 fn worker(words: &[OsString]) -> ExitCode {
     let Some(args) = worker_args(words) else {
-        complain("skep: usage: skep worker --id ID --state-dir DIR [--debug]");
+        complain("skep: usage: skep worker --id ID --state-dir DIR [--limits FILES:CORE] [--debug]");
         return ExitCode::from(2);
     };
     crate::telemetry::for_worker(args.debug);
@@ -41,17 +41,18 @@ fn worker(words: &[OsString]) -> ExitCode {
 
 /// The worker's options; the supervisor alone writes them.
 fn worker_args(words: &[OsString]) -> Option<WorkerArgs> {
-    let (mut id, mut state_dir, mut debug) = (None, None, false);
+    let (mut id, mut state_dir, mut limits, mut debug) = (None, None, None, false);
     let mut words = words.iter();
     while let Some(word) = words.next() {
         match word.to_str()? {
             "--id" => id = words.next().and_then(|id| id.to_str()?.parse::<WorkerId>().ok()),
             "--state-dir" => state_dir = words.next().map(PathBuf::from),
+            "--limits" => limits = Some(words.next()?.to_str()?.parse().ok()?),
             "--debug" => debug = true,
             _ => return None,
         }
     }
-    Some(WorkerArgs { id: id?, state_dir: state_dir.filter(|dir| dir.is_absolute())?, debug })
+    Some(WorkerArgs { id: id?, state_dir: state_dir.filter(|dir| dir.is_absolute())?, limits, debug })
 }
 
 fn complain(text: &str) {
@@ -72,11 +73,13 @@ mod tests {
     fn g13_a_worker_needs_its_id_and_an_absolute_state_directory() {
         assert!(parsed(&["--id", "w-1", "--state-dir", "/s"]));
         assert!(parsed(&["--id", "w-1", "--state-dir", "/s", "--debug"]));
+        assert!(parsed(&["--id", "w-1", "--state-dir", "/s", "--limits", "1024:unlimited"]));
         for bad in [
             &["--id", "w-1"][..],
             &["--id", "../w", "--state-dir", "/s"],
             &["--id", "w", "--state-dir", "s"],
             &["--id", "w", "--state-dir", "/s", "--more"],
+            &["--id", "w", "--state-dir", "/s", "--limits", "many"],
             &["--id"],
         ] {
             assert!(!parsed(bad), "{bad:?}");

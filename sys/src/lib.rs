@@ -8,6 +8,7 @@
 pub mod capture;
 pub mod daemonize;
 pub mod exit;
+pub mod limits;
 pub mod peer;
 pub mod process;
 pub mod rooted;

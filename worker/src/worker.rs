@@ -14,6 +14,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use skep_common::ids::WorkerId;
+use skep_sys::limits::{self, Limits};
 use tokio::runtime::Builder;
 
 mod command;
@@ -31,6 +32,8 @@ pub struct WorkerArgs {
     pub id: WorkerId,
     /// The state directory.
     pub state_dir: PathBuf,
+    /// The limits that agents are started with; none: those of this process.
+    pub limits: Option<Limits>,
     /// Keep raw frames in `debug.log`.
     pub debug: bool,
 }
@@ -49,6 +52,7 @@ pub fn run(args: WorkerArgs) -> ExitCode {
 
 fn start(args: WorkerArgs) -> io::Result<u8> {
     skep_sys::signal::ignore_sigpipe()?;
+    limits::settle(args.limits)?;
     skep_sys::subreaper::become_subreaper()?;
     let identity = identity::Identity::register(&args)?;
     let runtime = Builder::new_current_thread().enable_all().max_blocking_threads(8).build()?;

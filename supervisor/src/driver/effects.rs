@@ -6,6 +6,7 @@ use std::io;
 
 use skep_common::session::Cause;
 use skep_config::env::SKEP_WORKER;
+use skep_sys::limits;
 use skep_sys::spawn::{SpawnSpec, Stdio3, spawn};
 
 use super::process::Live;
@@ -83,6 +84,9 @@ impl Driver {
         let mut args: Vec<OsString> =
             vec!["worker".into(), "--id".into(), self.spec.id.as_str().into(), "--state-dir".into()];
         args.push(common.state_dir.clone().into());
+        if let Some(given) = limits::given() {
+            args.extend(["--limits".into(), given.to_string().into()]);
+        }
         if common.debug {
             args.push("--debug".into());
         }

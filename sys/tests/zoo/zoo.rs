@@ -34,7 +34,7 @@ fn main() -> ExitCode {
             pause();
         }
         "shim" => {
-            let error = shim::exec(args.skip(1));
+            let error = shim::exec(args);
             eprintln!("{error}");
             return ExitCode::from(127);
         }

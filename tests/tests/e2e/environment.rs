@@ -257,3 +257,34 @@ fn n02_a_retry_that_waited_for_its_keys_runs_once_and_what_nobody_wants_any_more
     let _again = retry().env("A_KEY", SECRET).run().exits(124);
     assert_eq!(texts(&env).iter().filter(|text| *text == "begun").count(), 2, "once before, once again");
 }
+
+/// A soft limit in the text of a `/proc/PID/limits`.
+fn soft<'a>(table: &'a str, name: &str) -> &'a str {
+    let line = table.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_else(|| panic!("{table}"));
+    line.split_whitespace().next().unwrap()
+}
+
+#[test]
+fn p21_an_agent_has_its_users_limits_and_skep_itself_leaves_no_core_dump_with_keys_in_it() {
+    const FILES: &str = "Max open files";
+    const CORE: &str = "Max core file size";
+    let env = TestEnv::new();
+    // Where the machine forbids core dumps, the user has none.
+    let start = "ulimit -S -n 300; ulimit -S -c 4096; cat /proc/$$/limits >limits; exec \"$0\" daemon start";
+    let skep = env.bin().to_str().unwrap();
+    let _started = env.program("/bin/sh".as_ref()).args(["-c", start, skep]).run().ok();
+    let own = fs::read_to_string(env.work().join("limits")).unwrap();
+    assert_eq!(soft(&own, FILES), "300");
+    let told = env.skep(["run", "-y", "--name", "s", "cat /proc/$$/limits"]).run().ok();
+    for limit in [FILES, CORE] {
+        assert_eq!(soft(&told.stdout, limit), soft(&own, limit));
+    }
+    let running = |worker: &Value| worker["state"] == "running";
+    let workers = env.wait_workers("a running worker", |workers| workers.iter().any(running));
+    let worker = workers.iter().find(|worker| running(worker)).unwrap();
+    for pid in [env.daemon_pid(), number(&worker["process"]["pid"])] {
+        let table = fs::read_to_string(format!("/proc/{pid}/limits")).unwrap();
+        assert_eq!(soft(&table, CORE), "0");
+        assert!(soft(&table, FILES).parse::<u64>().unwrap() > 300, "{table}");
+    }
+}

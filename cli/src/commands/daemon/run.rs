@@ -20,6 +20,7 @@ use skep_supervisor::engine::DaemonFacts;
 use skep_supervisor::instance::{DaemonLock, LockError, Token};
 use skep_supervisor::launch::LaunchOptions;
 use skep_sys::daemonize::{self, Readiness};
+use skep_sys::limits;
 use tokio::net::UnixListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -77,7 +78,7 @@ struct Prepared {
 pub(crate) fn run(ctx: &Context, args: &DaemonRunArgs) -> Outcome {
     let failed = |error: std::io::Error| CliError::failed(format!("cannot settle this process: {error}"));
     args.options.check()?;
-    daemonize::settle().map_err(failed)?;
+    daemonize::settle().and_then(|()| limits::settle(None)).map_err(failed)?;
     let here = directory(None);
     let readiness = if args.detached { daemonize::detach().map_err(failed)? } else { Readiness::unheard() };
     let prepared = match prepare(ctx, &args.options, here) {
