@@ -17,6 +17,7 @@
 //! | `surrogate` | legal JSON with a lone surrogate |
 //! | `other-session` | an update for a session that the client does not know |
 //! | `request METHOD` | a request that the client may not know; says the answer |
+//! | `client METHOD PARAMS` | a request with these parameters, as JSON; says the result, or `error CODE WORD` |
 //! | `stderr BYTES` | floods standard error |
 //! | `error MESSAGE` | answers the prompt with an error |
 //! | `cost AMOUNT` | tells its session's cost so far, in dollars |
@@ -209,6 +210,7 @@ impl Agent {
             "env" => std::env::vars().for_each(|(name, value)| say(session, &format!("{name}={value}"))),
             "count" => say(session, &self.prompts.get(session).copied().unwrap_or(0).to_string()),
             "request" => return self.request(session, rest),
+            "client" => return self.client(session, rest),
             "error" => return Next::Answer(json!({"error": {"code": -32000, "message": rest}})),
             "cost" => update(session, &cost(rest)),
             "step" => update(session, &step(parse(rest))),
@@ -316,6 +318,20 @@ impl Agent {
             }
             Err(last) => last,
         }
+    }
+
+    fn client(&self, session: &str, rest: &str) -> Next {
+        let (method, params) = rest.split_once(' ').unwrap_or((rest, "{}"));
+        let params = serde_json::from_str(params).expect("parameters in JSON");
+        match self.call(method, &with(params, json!({"sessionId": session}))) {
+            Ok(answer) if answer["error"].is_null() => say(session, &answer["result"].to_string()),
+            Ok(answer) => {
+                let error = &answer["error"];
+                say(session, &format!("error {} {}", error["code"], text(&error["data"]["code"])));
+            }
+            Err(last) => return last,
+        }
+        Next::Line
     }
 
     fn call(&self, method: &str, params: &Value) -> Result<Value, Next> {

@@ -2,7 +2,7 @@
 //! when something went by: a line for each, of its own process id, what it was, and the wall clock in nanoseconds.
 //!
 //! What went by is told from a line's own words: `prompt` to the agent; `opened` (a session is there) and `token` (a
-//! piece of the answer) from it.
+//! piece of the answer), `reads` and `writes` (a file, by its client) from it.
 
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, Error, Result, Write};
@@ -13,10 +13,12 @@ use std::time::{SystemTime, UNIX_EPOCH};
 const TO: [(&str, &str); 2] = [("\"session/prompt\"", "prompt"), ("\"type\":\"user\"", "prompt")];
 
 /// What is looked for in the lines from the agent.
-const FROM: [(&str, &str); 3] = [
+const FROM: [(&str, &str); 5] = [
     ("\"agent_message_chunk\"", "token"),
     ("\"text_delta\"", "token"),
     ("\"result\":{\"sessionId\"", "opened"),
+    ("\"fs/read_text_file\"", "reads"),
+    ("\"fs/write_text_file\"", "writes"),
 ];
 
 fn main() -> ExitCode {

@@ -3,3 +3,6 @@
 
 #[cfg(test)]
 mod behaviour;
+
+#[cfg(test)]
+mod client_side;

@@ -53,6 +53,9 @@ mod memory;
 mod presets;
 
 #[cfg(test)]
+mod client_side;
+
+#[cfg(test)]
 mod environment;
 
 #[cfg(test)]

@@ -38,16 +38,17 @@ impl Answer {
         let Some(Directive { verb, argument }) = conversation.directive() else { return said("no script") };
         match verb {
             "say" => said(argument),
-            "run" | "escape" => match (conversation.result(), shell(&conversation.tools)) {
-                (Some(result), _) => {
-                    said(&format!("the tool gave: {}", result.chars().take(RESULT).collect::<String>()))
+            "run" | "escape" | "read" | "write" => {
+                match (conversation.result(), tool(verb, &conversation.tools)) {
+                    (Some(result), _) => {
+                        said(&format!("the tool gave: {}", result.chars().take(RESULT).collect::<String>()))
+                    }
+                    (None, Some(tool)) => {
+                        Self::Call { tool: tool.name.clone(), arguments: arguments(tool, verb, argument) }
+                    }
+                    (None, None) => said(&format!("no tool to {verb}")),
                 }
-                (None, Some(tool)) => Self::Call {
-                    tool: tool.name.clone(),
-                    arguments: arguments(tool, argument, verb == "escape"),
-                },
-                (None, None) => said("no shell tool"),
-            },
+            }
             "slow" => {
                 let words = (0..SLOW).map(|n| format!("word-{n} "));
                 Self::Text {
@@ -63,10 +64,24 @@ impl Answer {
     }
 }
 
-/// The agent's tool that runs commands: named like one, with an argument for the command.
-fn shell(tools: &[Tool]) -> Option<&Tool> {
-    let named = |name: &str| ["bash", "shell", "exec"].iter().any(|part| name.to_lowercase().contains(part));
-    tools.iter().find(|tool| named(&tool.name) && command_name(tool).is_some())
+/// The agent's tool that does this: named like it, with an argument for what it is about.
+fn tool<'a>(verb: &str, tools: &'a [Tool]) -> Option<&'a Tool> {
+    let words: &[&str] = match verb {
+        "read" | "write" => &[verb],
+        _ => &["bash", "shell", "exec"],
+    };
+    let fits = |tool: &Tool| match verb {
+        "read" | "write" => path_name(tool).is_some(),
+        _ => command_name(tool).is_some(),
+    };
+    let named = |name: &str| words.iter().any(|part| name.to_lowercase().contains(part));
+    tools.iter().find(|tool| named(&tool.name) && fits(tool))
+}
+
+fn path_name(tool: &Tool) -> Option<&'static str> {
+    ["file_path", "filePath", "absolute_path", "path"]
+        .into_iter()
+        .find(|name| tool.schema["properties"][*name].is_object())
 }
 
 fn command_name(tool: &Tool) -> Option<&'static str> {
@@ -74,12 +89,21 @@ fn command_name(tool: &Tool) -> Option<&'static str> {
 }
 
 /// Arguments that fit the tool's schema.
-fn arguments(tool: &Tool, command: &str, escape: bool) -> Value {
+fn arguments(tool: &Tool, verb: &str, argument: &str) -> Value {
     let properties = &tool.schema["properties"];
     let required = tool.schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str);
     let mut arguments: Map<String, Value> =
         required.map(|name| (name.to_owned(), smallest(&properties[name]))).collect();
+    if matches!(verb, "read" | "write") {
+        let (path, content) = argument.split_once(" <- ").unwrap_or((argument, ""));
+        let named = path_name(tool).map(|name| (name, path));
+        for (name, value) in named.into_iter().chain((verb == "write").then_some(("content", content))) {
+            arguments.insert(name.to_owned(), json!(value));
+        }
+        return Value::Object(arguments);
+    }
     if let Some(name) = command_name(tool) {
+        let command = argument;
         let words = properties[name]["type"] == "array";
         let command = if words { json!(["sh", "-c", command]) } else { json!(command) };
         arguments.insert(name.to_owned(), command);
@@ -87,7 +111,7 @@ fn arguments(tool: &Tool, command: &str, escape: bool) -> Value {
     if properties["description"].is_object() {
         arguments.insert("description".to_owned(), json!("runs what the script says"));
     }
-    if escape && properties["sandbox_permissions"].is_object() {
+    if verb == "escape" && properties["sandbox_permissions"].is_object() {
         arguments.insert("sandbox_permissions".to_owned(), json!("require_escalated"));
         arguments.insert("justification".to_owned(), json!("the script says so"));
     }

@@ -16,6 +16,7 @@
 //! | `[[say TEXT]]` | says the text |
 //! | `[[mark WORD]]` | nothing at once: every answer ends with the marks that the conversation holds |
 //! | `[[run COMMAND]]` | calls the agent's shell tool; once that is done, says what it gave |
+//! | `[[read PATH]]`, `[[write PATH <- TEXT]]` | the same with the agent's tool for that |
 //! | `[[escape COMMAND]]` | the same, asking to leave the agent's own sandbox, where its tool knows that |
 //! | `[[slow SECONDS]]` | streams numbered words over that time |
 //! | `[[silent]]` | begins an answer and never goes on |
