@@ -1,6 +1,7 @@
 //! `cargo xtask demo`: shows a promise to a person, with the real binary in a temporary home.
 
 mod agents;
+mod api;
 
 use anyhow::{Context as _, Result};
 use clap::Subcommand;
@@ -21,6 +22,8 @@ pub(crate) enum Demo {
         /// Only the agents whose name contains this.
         only: Option<String>,
     },
+    /// A stranger with curl works with sessions over TCP, and is refused where it ought to be.
+    Api,
 }
 
 impl Demo {
@@ -30,6 +33,7 @@ impl Demo {
         match self {
             Self::Spine => spine(),
             Self::Agents { only } => agents::show(only.as_deref()),
+            Self::Api => api::show(),
         }
     }
 }
