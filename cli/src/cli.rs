@@ -68,6 +68,7 @@ pub(crate) enum Command {
     Doctor(commands::doctor::DoctorArgs),
     Open(commands::open::OpenArgs),
     Token(commands::token::TokenArgs),
+    Hooks(commands::hooks::HooksArgs),
     Acp(commands::acp::AcpArgs),
     Api(commands::api::ApiArgs),
     #[command(name = "openapi")]
@@ -111,6 +112,8 @@ mod tests {
             &["token", "create", "--scope", "everything"],
             &["token", "create", "--scope", "read", "--ttl", "2y"],
             &["token", "revoke", "../daemon"],
+            &["hooks", "retry", "x"],
+            &["hooks", "test", "a/b"],
             &["open", "--url", "nowhere"],
             &["logs", "a", "--tail", "-1"],
         ];

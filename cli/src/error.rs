@@ -127,6 +127,8 @@ fn exit_for(code: Code) -> Exit {
         | Code::AgentNotFound
         | Code::PermissionNotFound
         | Code::PromptNotFound
+        | Code::HookNotFound
+        | Code::DeliveryNotFound
         | Code::TokenNotFound
         | Code::WorkerNotFound => Exit::NotFound,
         Code::SessionBusy

@@ -6,6 +6,7 @@ mod agents;
 mod daemon;
 mod events;
 mod files;
+mod hooks;
 mod logs;
 mod metrics;
 mod permissions;
@@ -17,6 +18,10 @@ pub use agents::{AgentInfo, AgentList, AgentProbe};
 pub use daemon::{DaemonStatus, Health, Reloaded};
 pub use events::{EventsPage, EventsQuery};
 pub use files::{DaemonFile, RegistryEntry};
+pub use hooks::{
+    DeliveryInfo, DeliveryList, DeliveryQuery, DeliveryState, HookCounts, HookEvent, HookInfo, HookList,
+    HookTested, HookUse,
+};
 pub use logs::{LogType, LogsQuery};
 pub use metrics::{Metrics, ProcessUsage, SessionCount, SystemUsage, TurnCount, WorkerUsage};
 pub use permissions::{AnswerAccepted, AnswerRequest, PermissionList, WaitingPermission};

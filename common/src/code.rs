@@ -71,6 +71,10 @@ pub enum Code {
     AlreadyResolved,
     /// No such prompt.
     PromptNotFound,
+    /// No hook of that name is configured.
+    HookNotFound,
+    /// No such delivery, or it arrived.
+    DeliveryNotFound,
     /// A queue is full: prompts, requests to a session or connections; try again later.
     QueueFull,
     /// The pool has no place for another session.

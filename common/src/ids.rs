@@ -61,6 +61,10 @@ uuid_id! {
     AnswerId
 }
 uuid_id! {
+    /// One event for one hook: the same with every attempt, so that a receiver knows a repetition.
+    DeliveryId
+}
+uuid_id! {
     /// One command to a worker; its acknowledgement carries the same id.
     RequestId
 }

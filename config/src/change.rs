@@ -79,9 +79,9 @@ fn by_key(settings: &Settings) -> BTreeMap<String, String> {
     values
 }
 
-/// `agents.NAME` of a table of that agent, or below it; the same of MCP servers.
+/// `agents.NAME` of a table of that agent, or below it; the same of MCP servers and hooks.
 fn agent_of(table: &str) -> Option<&str> {
-    let section = ["agents.", "mcp."].into_iter().find(|section| table.starts_with(section))?;
+    let section = ["agents.", "mcp.", "hooks."].into_iter().find(|section| table.starts_with(section))?;
     let name = table[section.len()..].split('.').next()?;
     Some(&table[..section.len() + name.len()])
 }
@@ -140,6 +140,7 @@ mod tests {
         assert_eq!(changes("", "daemon.socket = '/x'"), one("daemon.socket", Applies::NextStart));
         assert_eq!(changes("", "agents.gemini.env.A = 'b'"), one("agents.gemini", Applies::AllWorkers));
         assert_eq!(changes("", "mcp.m.command = 'x'"), one("mcp.m", Applies::AllWorkers));
+        assert_eq!(changes("", "hooks.h.command = ['x']"), one("hooks.h", Applies::AtOnce));
         assert_eq!(changes("", "agents.gemini.mode.ask = 'x'"), one("agents.gemini", Applies::AllWorkers));
     }
 

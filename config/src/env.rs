@@ -42,6 +42,12 @@ pub const SKEP_TERMINAL: &str = "SKEP_TERMINAL";
 pub const SKEP_SHELL_STATE: &str = "SKEP_SHELL_STATE";
 /// The built-in shell agent's command that a process belongs to; the mark by which a cancel finds all of it. Set.
 pub const SKEP_COMMAND: &str = "SKEP_COMMAND";
+/// What a hook's command is told of: `needs_you`, `turn_ended`, `session_failed`, `worker_parked` or `test`. Set.
+pub const SKEP_EVENT: &str = "SKEP_EVENT";
+/// That hook's name. Set.
+pub const SKEP_HOOK: &str = "SKEP_HOOK";
+/// The delivery's id, the same with every attempt; also the mark by which all that the command starts is found. Set.
+pub const SKEP_DELIVERY: &str = "SKEP_DELIVERY";
 
 /// The home directory; the password database is asked where it is missing. Read.
 pub const HOME: &str = "HOME";

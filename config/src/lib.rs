@@ -13,6 +13,7 @@ pub mod daemon;
 pub mod env;
 pub mod env_file;
 pub mod glob;
+pub mod hooks;
 pub mod logs;
 pub mod mcp;
 pub mod notify;

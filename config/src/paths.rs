@@ -139,6 +139,12 @@ impl Paths {
         self.state_dir.join("open.html")
     }
 
+    /// What hooks have to tell, and how far they have (0600).
+    #[must_use]
+    pub fn outbox(&self) -> PathBuf {
+        self.state_dir.join("outbox.jsonl")
+    }
+
     /// The directory of all sessions.
     #[must_use]
     pub fn sessions(&self) -> PathBuf {

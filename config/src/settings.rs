@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use crate::agents::{self, AgentPreset};
 use crate::api::ApiSettings;
 use crate::daemon::DaemonSettings;
+use crate::hooks::{self, HookSettings, MAX_HOOKS};
 use crate::logs::LogSettings;
 use crate::mcp::{self, McpServers};
 use crate::notify::NotifySettings;
@@ -36,6 +37,8 @@ pub struct Settings {
     pub mcp: McpServers,
     /// `[notify]`.
     pub notify: NotifySettings,
+    /// `[hooks.NAME]`: who is told of what happens.
+    pub hooks: BTreeMap<String, HookSettings>,
     /// `[logs]`.
     pub logs: LogSettings,
 }
@@ -52,6 +55,7 @@ impl Default for Settings {
             agents: agents::built_in().clone(),
             mcp: McpServers::new(),
             notify: NotifySettings::default(),
+            hooks: BTreeMap::new(),
             logs: LogSettings::default(),
         }
     }
@@ -69,13 +73,18 @@ impl Schema for Settings {
         v.section("logs", &mut self.logs);
         v.entries("agents", &mut self.agents, agents::start_from);
         v.entries("mcp", &mut self.mcp, mcp::start_from);
+        v.entries("hooks", &mut self.hooks, hooks::start_from);
     }
 
     fn check(&self) -> Vec<(&'static str, String)> {
-        match self.agent(&self.session.default_agent) {
-            Ok(_) => Vec::new(),
-            Err(unknown) => vec![("session.default_agent", unknown)],
+        let mut wrong = Vec::new();
+        if let Err(unknown) = self.agent(&self.session.default_agent) {
+            wrong.push(("session.default_agent", unknown));
         }
+        if self.hooks.len() > MAX_HOOKS {
+            wrong.push(("hooks", format!("there are more than {MAX_HOOKS}")));
+        }
+        wrong
     }
 }
 

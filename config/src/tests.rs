@@ -67,10 +67,11 @@ fn the_default_file_names_every_key() {
     for key in keys(&full) {
         // What one example does not show, another one does.
         let named = |table: &str| Some(key.strip_prefix(table)?.split_once('.')?.1);
-        let (roots, path) = match (named("agents."), named("mcp.")) {
-            (Some(path), _) => (examples("agents"), path),
-            (_, Some(path)) => (examples("mcp"), path),
-            (None, None) => (vec![toml::Value::Table(document.clone())], key.as_str()),
+        let tables = ["agents", "mcp", "hooks"];
+        let of_table = tables.iter().find_map(|table| Some((*table, named(&format!("{table}."))?)));
+        let (roots, path) = match of_table {
+            Some((table, path)) => (examples(table), path),
+            None => (vec![toml::Value::Table(document.clone())], key.as_str()),
         };
         let shown = |root: &toml::Value| {
             let mut at = Some(root);
@@ -150,8 +151,8 @@ fn g16_wrong_variables_and_flags_are_named() {
 #[test]
 fn unknown_keys_are_refused_with_a_suggestion() {
     assert_snapshot!(error("[session]\nmax_open = 5\nidle_timout = '1 h'\n"), @"config.toml:3:1: unknown key `session.idle_timout`; did you mean `idle_timeout`? valid in `session`: default_agent, permission_mode, permission_timeout, when_busy, resume, max_open, max_queued, idle_timeout, memory_budget, warm_timeout, turn_timeout, agent_start_timeout, cancel_grace, stop_grace, allowed_roots, capture_env, keep_closed, keep_closed_bytes, max_journal, limits");
-    assert_snapshot!(error("[sesion]\nmax_open = 5\n"), @"config.toml:1:2: unknown key `sesion`; did you mean `session`? valid at the top: daemon, session, permissions, pool, restart, api, notify, logs, agents, mcp");
-    assert_snapshot!(error("idle_timeout = '1 h'\n"), @"config.toml:1:1: unknown key `idle_timeout`; did you mean `session.idle_timeout`? valid at the top: daemon, session, permissions, pool, restart, api, notify, logs, agents, mcp");
+    assert_snapshot!(error("[sesion]\nmax_open = 5\n"), @"config.toml:1:2: unknown key `sesion`; did you mean `session`? valid at the top: daemon, session, permissions, pool, restart, api, notify, logs, agents, mcp, hooks");
+    assert_snapshot!(error("idle_timeout = '1 h'\n"), @"config.toml:1:1: unknown key `idle_timeout`; did you mean `session.idle_timeout`? valid at the top: daemon, session, permissions, pool, restart, api, notify, logs, agents, mcp, hooks");
     assert_snapshot!(error("[pool.remote-control]\nfrobnicate = 1\n"), @"config.toml:2:1: unknown key `pool.remote-control.frobnicate`; valid in `pool.remote-control`: count, max_workers, capacity, restart, dir, permission_mode");
     assert_snapshot!(error("[pool.remote_control]\ncount = 1\n"), @"config.toml:1:7: unknown key `pool.remote_control`; did you mean `remote-control`? valid in `pool`: max_waiting, remote-control, background");
     assert_snapshot!(error("[agents.mine]\ncommand = ['x']\nenvironment = {}\n"), @"config.toml:3:1: unknown key `agents.mine.environment`; valid in `agents.mine`: title, driver, command, env, env_file, keys, private_home, authenticate, resume, resume_args, model_args, output, share, directories, warm, client_fs, client_terminal, eof_grace, version_args, tested, quirks, session_clock, hint, mode, mode_args, mode_env");

@@ -62,6 +62,8 @@ pub(crate) const fn status(code: Code) -> StatusCode {
         | Code::SessionNotFound
         | Code::PermissionNotFound
         | Code::PromptNotFound
+        | Code::HookNotFound
+        | Code::DeliveryNotFound
         | Code::TokenNotFound
         | Code::WorkerNotFound => StatusCode::NOT_FOUND,
         Code::SessionAmbiguous

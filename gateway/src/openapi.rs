@@ -34,6 +34,7 @@ use crate::router::routes;
         (name = "daemon", description = "The daemon itself"),
         (name = "agents", description = "What can be talked to"),
         (name = "metrics", description = "Numbers"),
+        (name = "hooks", description = "Who is told of what happens"),
         (name = "tokens", description = "Who may come in")
     )
 )]
@@ -183,7 +184,9 @@ fn possible(method: &str, path: &str) -> impl Iterator<Item = u16> {
     let named: &[u16] = if path.contains('{') { &[404, 409, 422] } else { &[] };
     let asked: &[u16] = match (method, path) {
         ("get", path) if path.ends_with("/events") => &[410, 422, 426, 507],
-        ("get", path) if path.ends_with("/logs") || path.ends_with("/sessions") => &[422],
+        ("get", path) if ["/logs", "/sessions", "/deliveries"].iter().any(|end| path.ends_with(end)) => {
+            &[422]
+        }
         ("get", _) => &[],
         ("post", _) => &[404, 409, 410, 413, 422, 426, 502, 504, 507],
         _ => &[422, 502, 504, 507],

@@ -24,6 +24,7 @@ pub(crate) fn text(metrics: &Metrics) -> Result<String, fmt::Error> {
     let mut registry = Registry::with_prefix("skep");
     sessions(&mut registry, metrics);
     workers(&mut registry, metrics);
+    hooks(&mut registry, metrics);
     machine(&mut registry, metrics);
     let mut text = String::new();
     encode(&mut text, &registry)?;
@@ -88,6 +89,23 @@ fn workers(registry: &mut Registry, metrics: &Metrics) {
     by_state.into_iter().for_each(|(state, count)| set(&states, vec![("state", state)], count));
     let count = metrics.workers.iter().filter(|worker| worker.state == WorkerState::Parked).count();
     set(&parked, Vec::new(), u64::try_from(count).unwrap_or(u64::MAX));
+}
+
+fn hooks(registry: &mut Registry, metrics: &Metrics) {
+    let kept =
+        gauges(registry, "hook_deliveries", "What hooks have to tell: pending, or dead (given up and kept)");
+    let delivered = counters(registry, "hook_delivered", "What hooks have told", None);
+    let failed = counters(registry, "hook_failed_attempts", "Attempts of hooks that failed", None);
+    let dropped = counters(registry, "hook_dropped", "What hooks never told, since too much waited", None);
+    for hook in &metrics.hooks {
+        let labels = || vec![("hook", hook.hook.clone())];
+        let state = |state: &str| [labels(), vec![("state", state.to_owned())]].concat();
+        set(&kept, state("pending"), hook.counts.pending);
+        set(&kept, state("dead"), hook.counts.dead);
+        add(&delivered, labels(), float(hook.counts.delivered));
+        add(&failed, labels(), float(hook.counts.failed_attempts));
+        add(&dropped, labels(), float(hook.counts.dropped));
+    }
 }
 
 fn machine(registry: &mut Registry, metrics: &Metrics) {

@@ -9,6 +9,7 @@ use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
 use skep_common::api::API;
 use skep_common::code::Code;
+use skep_hooks::Hooks;
 use skep_supervisor::engine::Engine;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -27,7 +28,9 @@ use crate::logs::LogPlaces;
 use crate::openapi;
 use crate::places::Places;
 use crate::routes::login::Attempts;
-use crate::routes::{agents, daemon, login, logs, metrics, permissions, runs, sessions, tokens, workers};
+use crate::routes::{
+    agents, daemon, hooks, login, logs, metrics, permissions, runs, sessions, tokens, workers,
+};
 use crate::server::{Entrance, Limits};
 use crate::stream;
 
@@ -45,6 +48,7 @@ pub(crate) struct App {
     pub(crate) links: Links,
     pub(crate) attempts: Attempts,
     pub(crate) doors: Doors,
+    pub(crate) hooks: Hooks,
     pub(crate) entrance: Entrance,
     pub(crate) in_flight: Arc<Semaphore>,
     pub(crate) streams: Places<Holder>,
@@ -81,6 +85,10 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(agents::list))
         .routes(routes!(tokens::list, tokens::create))
         .routes(routes!(tokens::revoke))
+        .routes(routes!(hooks::list))
+        .routes(routes!(hooks::test))
+        .routes(routes!(hooks::deliveries))
+        .routes(routes!(hooks::retry))
         .routes(routes!(login::link))
         .routes(routes!(metrics::show));
     OpenApiRouter::with_openapi(openapi::head())

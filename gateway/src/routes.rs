@@ -2,6 +2,7 @@
 
 pub(crate) mod agents;
 pub(crate) mod daemon;
+pub(crate) mod hooks;
 pub(crate) mod login;
 pub(crate) mod logs;
 pub(crate) mod metrics;

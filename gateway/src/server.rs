@@ -13,6 +13,7 @@ use hyper::body::Incoming;
 use hyper::service::{HttpService, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use skep_common::code::{ApiError, Code, ErrorBody};
+use skep_hooks::Hooks;
 use skep_supervisor::engine::Engine;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpStream, UnixListener, UnixStream};
@@ -99,6 +100,8 @@ pub struct GatewayOptions {
     pub doors: Doors,
     /// The listeners that are open from the start.
     pub bound: Vec<Bound>,
+    /// Who is told of what happens.
+    pub hooks: Hooks,
 }
 
 /// Serves the API until `stop`; comes back when every connection is gone. Open streams end, idle connections are
@@ -113,7 +116,7 @@ pub async fn serve(
     options: GatewayOptions,
     stop: CancellationToken,
 ) -> std::io::Result<()> {
-    let GatewayOptions { token, limits, doors, bound } = options;
+    let GatewayOptions { token, limits, doors, bound, hooks } = options;
     let entrance = Entrance {
         limits,
         doors: doors.clone(),
@@ -130,6 +133,7 @@ pub async fn serve(
         attempts: Attempts::new(limits.logins_per_minute),
         token: Token::new(token),
         limits,
+        hooks,
         doors,
         entrance: entrance.clone(),
         in_flight: Arc::new(Semaphore::new(limits.requests_in_flight.min(Semaphore::MAX_PERMITS))),

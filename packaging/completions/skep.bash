@@ -58,6 +58,9 @@ _skep() {
             skep,help)
                 cmd="skep__subcmd__help"
                 ;;
+            skep,hooks)
+                cmd="skep__subcmd__hooks"
+                ;;
             skep,inbox)
                 cmd="skep__subcmd__inbox"
                 ;;
@@ -250,6 +253,9 @@ _skep() {
             skep__subcmd__help,help)
                 cmd="skep__subcmd__help__subcmd__help"
                 ;;
+            skep__subcmd__help,hooks)
+                cmd="skep__subcmd__help__subcmd__hooks"
+                ;;
             skep__subcmd__help,inbox)
                 cmd="skep__subcmd__help__subcmd__inbox"
                 ;;
@@ -340,6 +346,18 @@ _skep() {
             skep__subcmd__help__subcmd__daemon,stop)
                 cmd="skep__subcmd__help__subcmd__daemon__subcmd__stop"
                 ;;
+            skep__subcmd__help__subcmd__hooks,deliveries)
+                cmd="skep__subcmd__help__subcmd__hooks__subcmd__deliveries"
+                ;;
+            skep__subcmd__help__subcmd__hooks,ls)
+                cmd="skep__subcmd__help__subcmd__hooks__subcmd__ls"
+                ;;
+            skep__subcmd__help__subcmd__hooks,retry)
+                cmd="skep__subcmd__help__subcmd__hooks__subcmd__retry"
+                ;;
+            skep__subcmd__help__subcmd__hooks,test)
+                cmd="skep__subcmd__help__subcmd__hooks__subcmd__test"
+                ;;
             skep__subcmd__help__subcmd__token,create)
                 cmd="skep__subcmd__help__subcmd__token__subcmd__create"
                 ;;
@@ -369,6 +387,39 @@ _skep() {
                 ;;
             skep__subcmd__help__subcmd__worker,unpark)
                 cmd="skep__subcmd__help__subcmd__worker__subcmd__unpark"
+                ;;
+            skep__subcmd__hooks,deliveries)
+                cmd="skep__subcmd__hooks__subcmd__deliveries"
+                ;;
+            skep__subcmd__hooks,help)
+                cmd="skep__subcmd__hooks__subcmd__help"
+                ;;
+            skep__subcmd__hooks,list)
+                cmd="skep__subcmd__hooks__subcmd__ls"
+                ;;
+            skep__subcmd__hooks,ls)
+                cmd="skep__subcmd__hooks__subcmd__ls"
+                ;;
+            skep__subcmd__hooks,retry)
+                cmd="skep__subcmd__hooks__subcmd__retry"
+                ;;
+            skep__subcmd__hooks,test)
+                cmd="skep__subcmd__hooks__subcmd__test"
+                ;;
+            skep__subcmd__hooks__subcmd__help,deliveries)
+                cmd="skep__subcmd__hooks__subcmd__help__subcmd__deliveries"
+                ;;
+            skep__subcmd__hooks__subcmd__help,help)
+                cmd="skep__subcmd__hooks__subcmd__help__subcmd__help"
+                ;;
+            skep__subcmd__hooks__subcmd__help,ls)
+                cmd="skep__subcmd__hooks__subcmd__help__subcmd__ls"
+                ;;
+            skep__subcmd__hooks__subcmd__help,retry)
+                cmd="skep__subcmd__hooks__subcmd__help__subcmd__retry"
+                ;;
+            skep__subcmd__hooks__subcmd__help,test)
+                cmd="skep__subcmd__hooks__subcmd__help__subcmd__test"
                 ;;
             skep__subcmd__token,create)
                 cmd="skep__subcmd__token__subcmd__create"
@@ -455,7 +506,7 @@ _skep() {
 
     case "${cmd}" in
         skep)
-            opts="-v -h -V --socket --verbose --debug --json --help --version run bg prompt attach ps logs wait inbox allow deny cancel release close kill rm worker daemon agents config doctor open token acp api openapi completions man version help"
+            opts="-v -h -V --socket --verbose --debug --json --help --version run bg prompt attach ps logs wait inbox allow deny cancel release close kill rm worker daemon agents config doctor open token hooks acp api openapi completions man version help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1515,7 +1566,7 @@ _skep() {
             return 0
             ;;
         skep__subcmd__help)
-            opts="run bg prompt attach ps logs wait inbox allow deny cancel release close kill rm worker daemon agents config doctor open token acp api openapi completions man version help"
+            opts="run bg prompt attach ps logs wait inbox allow deny cancel release close kill rm worker daemon agents config doctor open token hooks acp api openapi completions man version help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1934,6 +1985,76 @@ _skep() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        skep__subcmd__help__subcmd__hooks)
+            opts="ls test deliveries retry"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        skep__subcmd__help__subcmd__hooks__subcmd__deliveries)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        skep__subcmd__help__subcmd__hooks__subcmd__ls)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        skep__subcmd__help__subcmd__hooks__subcmd__retry)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        skep__subcmd__help__subcmd__hooks__subcmd__test)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         skep__subcmd__help__subcmd__inbox)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
@@ -2277,6 +2398,192 @@ _skep() {
                 return 0
             fi
             case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        skep__subcmd__hooks)
+            opts="-v -h --socket --verbose --debug --json --help ls list test deliveries retry help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        skep__subcmd__hooks__subcmd__deliveries)
+            opts="-v -h --hook --state --limit --socket --verbose --debug --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --hook)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --state)
+                    COMPREPLY=($(compgen -W "pending dead delivered" -- "${cur}"))
+                    return 0
+                    ;;
+                --limit)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        skep__subcmd__hooks__subcmd__help)
+            opts="ls test deliveries retry help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        skep__subcmd__hooks__subcmd__help__subcmd__deliveries)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        skep__subcmd__hooks__subcmd__help__subcmd__help)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        skep__subcmd__hooks__subcmd__help__subcmd__ls)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        skep__subcmd__hooks__subcmd__help__subcmd__retry)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        skep__subcmd__hooks__subcmd__help__subcmd__test)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        skep__subcmd__hooks__subcmd__ls)
+            opts="-v -h --socket --verbose --debug --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        skep__subcmd__hooks__subcmd__retry)
+            opts="-v -h --socket --verbose --debug --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        skep__subcmd__hooks__subcmd__test)
+            opts="-v -h --socket --verbose --debug --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;

@@ -105,6 +105,7 @@ struct Shared {
     notify: watch::Sender<skep_config::notify::NotifySettings>,
     config_error: watch::Sender<Option<String>>,
     generation: watch::Receiver<u64>,
+    workers_changed: watch::Receiver<u64>,
     stop: watch::Sender<Option<StopKind>>,
     stopping: CancellationToken,
     reload: Reload,
@@ -141,7 +142,9 @@ impl Engine {
         tracker.spawn(notifying);
         let settings = Arc::new(settings);
         let (calls, receiver) = mpsc::channel(CALLS);
+        let (worker_changes, workers_changed) = watch::channel(0);
         let parts = Parts {
+            worker_changes,
             paths: paths.clone(),
             workers: Arc::clone(&workers),
             notifier,
@@ -156,6 +159,7 @@ impl Engine {
             notify,
             config_error: watch::Sender::new(None),
             generation,
+            workers_changed,
             stop: watch::Sender::new(None),
             stopping,
             reload,
@@ -177,6 +181,12 @@ impl Engine {
     #[must_use]
     pub fn settings(&self) -> Arc<Settings> {
         Arc::clone(&self.shared.settings.borrow())
+    }
+
+    /// The settings, and every change of them.
+    #[must_use]
+    pub fn watch_settings(&self) -> watch::Receiver<Arc<Settings>> {
+        self.shared.settings.subscribe()
     }
 
     /// Where files are.
@@ -224,6 +234,8 @@ impl Engine {
             workers: self.workers_with(&summary.open),
             sessions: summary.open,
             closed_sessions: u64::try_from(summary.closed).unwrap_or(u64::MAX),
+            // Whoever tells of them knows.
+            hooks: Vec::new(),
             config_error: self.shared.config_error.borrow().clone(),
         })
     }

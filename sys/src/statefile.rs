@@ -99,6 +99,15 @@ pub fn to_bytes<T: Serialize>(state: &T) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// A state from what [`to_bytes`] gave. One without a checksum is taken as it is.
+///
+/// # Errors
+///
+/// What is wrong with it.
+pub fn from_bytes<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
+    parse(bytes)
+}
+
 /// Reads a state. `Ok(None)`: there is no such file. A file without a checksum, written by a person or another
 /// program, is taken as it is; one whose checksum is wrong is broken.
 ///

@@ -14,6 +14,7 @@ pub mod api;
 
 pub mod env;
 
+pub mod receiver;
 pub mod relay;
 
 pub mod terminal;

@@ -7,6 +7,7 @@ use std::os::unix::fs::MetadataExt as _;
 use anstyle::{AnsiColor, Style};
 use clap::Args;
 use serde::Serialize;
+use skep_common::api::{HookInfo, HookList};
 use skep_common::sanitise::one_line;
 use skep_config::Settings;
 use skep_supervisor::instance::{DaemonFound, Token, TokenError, find_daemon};
@@ -46,6 +47,9 @@ pub(crate) async fn run(ctx: &Context) -> Outcome {
     checks.push(processes(ctx).await);
     if let Ok(settings) = &settings {
         checks.push(agents(ctx, settings));
+        if !settings.hooks.is_empty() {
+            checks.push(hooks(ctx).await);
+        }
     }
     checks.push(Check {
         check: "containment",
@@ -205,4 +209,28 @@ fn agents(ctx: &Context, settings: &Settings) -> Check {
         Verdict::Problem,
         format!("the default agent {default} was not found; `skep agents` says more"),
     )
+}
+
+async fn hooks(ctx: &Context) -> Check {
+    let name = "hooks";
+    let list: HookList = match ctx.client().get("/hooks").await {
+        Ok(list) => list,
+        Err(_) => {
+            return check(name, Verdict::Note, String::from("the daemon tells how they do, once it runs"));
+        }
+    };
+    if let Some(problem) = list.problem {
+        return check(name, Verdict::Problem, problem);
+    }
+    let told = |hook: &HookInfo| {
+        let counts = hook.counts;
+        let error = hook.last_error.as_deref().map(|error| format!(": {error}")).unwrap_or_default();
+        format!("{} has {} waiting and {} given up{error}", hook.name, counts.pending, counts.dead)
+    };
+    let failing = |hook: &&HookInfo| hook.counts.dead > 0 || hook.last_error.is_some();
+    let failing: Vec<String> = list.hooks.iter().filter(failing).map(told).collect();
+    if failing.is_empty() {
+        return check(name, Verdict::Ok, format!("{} configured; nothing was given up", list.hooks.len()));
+    }
+    check(name, Verdict::Problem, format!("{}; `skep hooks deliveries` says more", failing.join("; ")))
 }

@@ -12,6 +12,7 @@ pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod daemon;
 pub(crate) mod doctor;
+pub(crate) mod hooks;
 pub(crate) mod inbox;
 pub(crate) mod kill;
 pub(crate) mod logs;
@@ -55,6 +56,7 @@ pub(crate) async fn run(ctx: &Context, command: Command) -> Outcome {
         Command::Agents(args) => agents::run(ctx, &args).await,
         Command::Open(args) => open::run(ctx, &args).await,
         Command::Token(args) => token::run(ctx, args).await,
+        Command::Hooks(args) => hooks::run(ctx, args).await,
         Command::Acp(args) => acp::run(ctx, args).await,
         Command::Api(args) => api::run(ctx, &args).await,
         Command::OpenApi(_) => openapi::run(ctx),

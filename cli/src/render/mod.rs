@@ -1,5 +1,6 @@
 //! All terminal output: what it says, how it looks, and where it goes.
 
+pub(crate) mod hooks;
 pub(crate) mod keys;
 pub(crate) mod printer;
 pub(crate) mod qr;

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::{Process, WorkerId};
 
+use super::hooks::HookUse;
 use super::sessions::SessionInfo;
 use super::workers::WorkerInfo;
 
@@ -44,6 +45,9 @@ pub struct DaemonStatus {
     pub sessions: Vec<SessionInfo>,
     /// Closed sessions that are kept.
     pub closed_sessions: u64,
+    /// Its hooks, by name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hooks: Vec<HookUse>,
     /// The configuration's problem, if the last reload was refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub config_error: Option<String>,

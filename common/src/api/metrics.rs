@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::WorkerState;
+use super::{HookUse, WorkerState};
 use crate::ids::{Process, WorkerId};
 use crate::session::{SessionState, TurnOutcome};
 
@@ -28,6 +28,9 @@ pub struct Metrics {
     /// Tokens that these turns used, as far as their agents told.
     #[serde(default)]
     pub tokens: crate::usage::Tokens,
+    /// What became of what hooks were to tell.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hooks: Vec<HookUse>,
     /// Permission requests that wait.
     pub permissions_waiting: u64,
     /// For how long the oldest of them has waited, in seconds.

@@ -66,6 +66,10 @@ pub(crate) const RULES: &[Entry] = &[
     (Method::GET, "/tokens", all(Admin)),
     (Method::POST, "/tokens", all(Admin)),
     (Method::DELETE, "/tokens/{id}", all(Admin)),
+    (Method::GET, "/hooks", all(Read)),
+    (Method::POST, "/hooks/{name}/test", all(Admin)),
+    (Method::GET, "/deliveries", all(Read)),
+    (Method::POST, "/deliveries/{id}/retry", all(Admin)),
     (Method::POST, "/login-links", all(Admin)),
 ];
 

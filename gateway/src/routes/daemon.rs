@@ -82,6 +82,7 @@ async fn full_status(app: &App) -> Result<DaemonStatus, Failure> {
         status.endpoint.clone_from(first);
     }
     status.endpoints.extend(urls);
+    status.hooks = app.hooks.uses().await?;
     Ok(status)
 }
 

@@ -20,7 +20,12 @@ use crate::router::App;
     responses((status = 200, description = "The numbers", body = Metrics)),
 )]
 pub(crate) async fn show(State(app): State<App>) -> Result<Json<Metrics>, Failure> {
-    Ok(Json(app.engine.metrics().await?))
+    Ok(Json(all(&app).await?))
+}
+
+/// The engine's numbers, and those of the hooks.
+async fn all(app: &App) -> Result<Metrics, Failure> {
+    Ok(Metrics { hooks: app.hooks.uses().await?, ..app.engine.metrics().await? })
 }
 
 /// `GET /metrics`, in the text format that Prometheus reads.
@@ -32,7 +37,7 @@ pub(crate) async fn show(State(app): State<App>) -> Result<Json<Metrics>, Failur
     responses((status = 200, description = "The numbers", body = String, content_type = "application/openmetrics-text")),
 )]
 pub(crate) async fn text(State(app): State<App>) -> Result<Response, Failure> {
-    let metrics = app.engine.metrics().await?;
+    let metrics = all(&app).await?;
     let text =
         prometheus::text(&metrics).map_err(|error| Failure::internal("metrics cannot be written", &error))?;
     Ok(([(CONTENT_TYPE, HeaderValue::from_static(prometheus::TYPE))], text).into_response())

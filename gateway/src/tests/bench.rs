@@ -28,6 +28,8 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use skep_hooks::{Hooks, HooksOptions};
+
 use crate::{Doors, GatewayOptions, Limits, serve};
 
 /// The deadline of everything that a test waits for.
@@ -86,7 +88,13 @@ impl Bench {
         let listener = UnixListener::bind(home.path().join("s")).unwrap();
         let stop = CancellationToken::new();
         let doors = Doors::new(&api, &paths_of_doors);
-        let options = GatewayOptions { token: TOKEN.to_owned(), limits, doors, bound: Vec::new() };
+        let hooks = Hooks::start(HooksOptions {
+            engine: engine.clone(),
+            environment: Environment::default(),
+            tracker: tracker.clone(),
+            stop: stop.clone(),
+        });
+        let options = GatewayOptions { token: TOKEN.to_owned(), limits, doors, bound: Vec::new(), hooks };
         let serving = serve(engine.clone(), listener, options, stop.clone());
         tracker.spawn(async move { serving.await.unwrap() });
         Self { engine, pool, home, stop, ended, tracker }

@@ -96,6 +96,8 @@ pub(crate) struct Parts {
     pub(crate) notifier: Notifier,
     pub(crate) settings: Arc<Settings>,
     pub(crate) tracker: TaskTracker,
+    /// Counts the changes of workers, for who watches them.
+    pub(crate) worker_changes: watch::Sender<u64>,
 }
 
 /// The engine's task.
@@ -208,6 +210,9 @@ impl Actor {
     }
 
     fn on_pool(&mut self, event: PoolEvent, now: Timestamp) {
+        if matches!(event, PoolEvent::Changed(_) | PoolEvent::Removed(_)) {
+            self.parts.worker_changes.send_modify(|count| *count += 1);
+        }
         match event {
             PoolEvent::Up { worker, hello } => self.core.on_up(&worker, hello),
             PoolEvent::Report { worker, report } => self.core.on_report(&worker, report, now),

@@ -57,6 +57,8 @@ impl Engine {
             sessions: counts.sessions,
             turns: counts.turns,
             tokens: counts.tokens,
+            // Whoever tells of them knows.
+            hooks: Vec::new(),
             permissions_waiting: u64::try_from(counts.asked.len()).unwrap_or(u64::MAX),
             permissions_oldest_seconds: counts.asked.first().map(age),
         })

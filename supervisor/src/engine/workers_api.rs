@@ -46,6 +46,12 @@ impl Engine {
         workers
     }
 
+    /// The number of the latest change of any worker, to wait on.
+    #[must_use]
+    pub fn worker_changes(&self) -> tokio::sync::watch::Receiver<u64> {
+        self.shared.workers_changed.clone()
+    }
+
     /// The pids of the workers' processes.
     #[must_use]
     pub fn worker_pids(&self) -> Vec<u32> {

@@ -93,6 +93,9 @@ mod outside;
 mod editors;
 
 #[cfg(test)]
+mod hooks;
+
+#[cfg(test)]
 mod contract;
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ use jiff::Timestamp;
 use skep_common::api::DaemonFile;
 use skep_config::{Overrides, Paths, Settings};
 use skep_gateway::{Doors, GatewayOptions, Limits};
+use skep_hooks::{Hooks, HooksOptions};
 use skep_supervisor::daemon;
 use skep_supervisor::engine::DaemonFacts;
 use skep_supervisor::instance::{DaemonLock, LockError, Token};
@@ -247,7 +248,13 @@ async fn start(
         CliError::failed(format!("cannot write {}: {error}", paths.daemon_file().display()))
     })?;
     let urls = doors.urls();
-    let options = GatewayOptions { token: token.as_str().to_owned(), limits, doors, bound };
+    let hooks = Hooks::start(HooksOptions {
+        engine: engine.clone(),
+        environment: ctx.environment.clone(),
+        tracker: tracker.clone(),
+        stop: stop.clone(),
+    });
+    let options = GatewayOptions { token: token.as_str().to_owned(), limits, doors, bound, hooks };
     let gateway = tracker.spawn(skep_gateway::serve(engine.clone(), listener, options, stop.clone()));
     let serving = Serving { engine, gateway, lock, file, urls, epoch, endpoint };
     Ok((serving, signals))

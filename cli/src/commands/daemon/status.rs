@@ -2,7 +2,7 @@
 
 use anstyle::{AnsiColor, Style};
 use jiff::Timestamp;
-use skep_common::api::DaemonStatus;
+use skep_common::api::{DaemonStatus, HookCounts, HookUse};
 use skep_common::sanitise::one_line;
 
 use super::state::{self, State};
@@ -72,6 +72,14 @@ fn text(ctx: &Context, status: &DaemonStatus, now: Timestamp) -> String {
     if let Some(error) = &status.config_error {
         let red = Style::new().fg_color(Some(AnsiColor::Red.into()));
         lines.push(format!("config    {}", out.paint(red, &one_line(error))));
+    }
+    for HookUse { hook, counts } in &status.hooks {
+        if counts.pending + counts.dead + counts.dropped > 0 {
+            let HookCounts { pending, dead, dropped, .. } = counts;
+            lines.push(format!(
+                "hook      {hook}: {pending} waiting, {dead} given up, {dropped} dropped (`skep hooks ls`)"
+            ));
+        }
     }
     lines.push(String::new());
     lines.push(table::workers(&status.workers, now, out));
