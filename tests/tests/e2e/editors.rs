@@ -11,7 +11,7 @@ use skep_tests::env::TestEnv;
 use skep_tests::wait::{SOON, wait_for, wait_until};
 
 /// An editor that is driven by the test.
-struct Editor {
+pub(crate) struct Editor {
     running: Running,
     /// How many lines of its output were looked at.
     seen: usize,
@@ -38,12 +38,12 @@ impl Editor {
     }
 
     /// Nothing but lines.
-    fn lines(env: &TestEnv) -> Self {
+    pub(crate) fn lines(env: &TestEnv) -> Self {
         let running = env.skep(["acp", "--agent", "fake"]).limit(SOON * 2).stdin_open().start();
         Self { running, seen: 0, requests: 0, raw: true }
     }
 
-    fn introduced(mut self) -> Self {
+    pub(crate) fn introduced(mut self) -> Self {
         let answer = self.ask("initialize", &json!({"protocolVersion": 1, "clientCapabilities": {}}));
         assert_eq!(answer["result"]["protocolVersion"], 1, "{answer}");
         self
@@ -66,7 +66,7 @@ impl Editor {
         self.answer_to(id)
     }
 
-    fn answer_to(&mut self, id: u64) -> Value {
+    pub(crate) fn answer_to(&mut self, id: u64) -> Value {
         self.find("an answer", |line| line["id"] == id && line["method"].is_null())
     }
 
@@ -95,12 +95,12 @@ impl Editor {
         self.find(text, |line| line["update"]["content"]["text"] == text);
     }
 
-    fn new_session(&mut self, env: &TestEnv) -> String {
+    pub(crate) fn new_session(&mut self, env: &TestEnv) -> String {
         let answer = self.ask("session/new", &json!({"cwd": env.work(), "mcpServers": []}));
         answer["result"]["sessionId"].as_str().unwrap_or_else(|| panic!("{answer}")).to_owned()
     }
 
-    fn prompt(&mut self, session: &str, text: &str) -> u64 {
+    pub(crate) fn prompt(&mut self, session: &str, text: &str) -> u64 {
         let prompt = json!([{"type": "text", "text": text}]);
         self.request("session/prompt", &json!({"sessionId": session, "prompt": prompt}))
     }

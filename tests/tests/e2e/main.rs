@@ -26,6 +26,9 @@ mod rules;
 mod streams;
 
 #[cfg(test)]
+mod rows;
+
+#[cfg(test)]
 mod options;
 
 #[cfg(test)]
