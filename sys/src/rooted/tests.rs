@@ -63,8 +63,7 @@ fn lines_are_read_with_their_ends() {
 fn what_is_no_text_file_is_refused_by_name() {
     let (_dir, root, roots) = world();
     fs::create_dir(root.join("directory")).unwrap();
-    rustix::fs::mknodat(rustix::fs::CWD, root.join("fifo"), FileType::Fifo, Mode::from_raw_mode(0o600), 0)
-        .unwrap();
+    nix::unistd::mkfifo(&root.join("fifo"), nix::sys::stat::Mode::S_IRWXU).unwrap();
     let _socket = std::os::unix::net::UnixListener::bind(root.join("socket")).unwrap();
     fs::write(root.join("binary"), b"a\xffb").unwrap();
     File::create(root.join("large")).unwrap().set_len(FILE_MAX + 1).unwrap();

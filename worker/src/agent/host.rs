@@ -13,7 +13,6 @@ use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::Duration;
 
 use serde::Serialize;
 use skep_common::ids::Process;
@@ -22,7 +21,6 @@ use skep_sys::capture::Capture;
 use skep_sys::spawn::{ExitCause, SpawnError};
 use skep_sys::tree::Tree;
 use tokio::sync::{OnceCell, mpsc, watch};
-use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
@@ -43,9 +41,6 @@ use task::Task;
 
 /// How many reads' worth of messages may wait in a seat.
 const WAITING: usize = 4;
-
-/// How long an answer waits for room, while the agent does not read.
-const ROOM: Duration = Duration::from_secs(2);
 
 /// Whose process is started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -259,7 +254,7 @@ impl Host {
         RpcError::new(METHOD_NOT_FOUND, format!("skep does not offer `{}`", message::clip(method, 80)))
     }
 
-    /// Answers a request of the agent's, and waits for a while until there is room for the answer.
+    /// Answers a request of the agent's, and waits until there is room for the answer.
     pub(super) async fn answer(
         &self,
         id: &Id,
@@ -268,13 +263,7 @@ impl Host {
         let line = message::response(id, result).map_err(|_| Deaf)?;
         self.sends(&line);
         let writer = self.0.writer().clone().ok_or(Deaf)?;
-        match timeout(ROOM, writer.send(line)).await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(_)) | Err(_) => {
-                self.0.deaf.store(true, Ordering::Relaxed);
-                Err(Deaf)
-            }
-        }
+        Ok(writer.send(line).await?)
     }
 
     fn sends(&self, line: &[u8]) {

@@ -56,7 +56,6 @@ pub(super) struct Terminal {
 }
 
 /// What a terminal runs.
-#[derive(Debug)]
 pub(super) struct Run {
     pub(super) argv: Vec<OsString>,
     pub(super) cwd: PathBuf,

@@ -8,10 +8,13 @@ use std::collections::VecDeque;
 
 use serde_json::{Value, json};
 
-use super::{Fake, many, say};
+use super::{Fake, many, raw, say};
 
 /// The ids of these requests, beside those of its permission requests.
 const IDS: u64 = 50_000;
+
+/// Where a long text is put in.
+const LONG: &str = "@@@";
 
 #[derive(Default)]
 pub(super) struct Script {
@@ -59,7 +62,7 @@ impl Fake {
                 "crash" => std::process::abort(),
                 _ => {
                     let mut params = item[1].clone();
-                    self.fill(&mut params);
+                    let repeat = self.fill(&mut params);
                     if method.starts_with('$') {
                         say(&json!({"jsonrpc": "2.0", "method": method, "params": params}));
                         continue;
@@ -70,7 +73,8 @@ impl Fake {
                     let id = IDS + self.script.sent + self.number * many::IDS;
                     self.script.sent += 1;
                     self.script.open += 1;
-                    say(&json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params}));
+                    let line = json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params});
+                    raw(format!("{line}\n").replacen(LONG, &"x".repeat(repeat), 1).as_bytes());
                     if item[2].is_null() {
                         return;
                     }
@@ -83,15 +87,18 @@ impl Fake {
         }
     }
 
-    fn fill(&self, params: &mut Value) {
-        let Some(members) = params.as_object_mut() else { return };
-        for value in members.values_mut() {
+    /// How long a text is to be that is put in only later, so that nobody has to read it here.
+    fn fill(&self, params: &mut Value) -> usize {
+        let mut repeat = 0;
+        for value in params.as_object_mut().into_iter().flat_map(|members| members.values_mut()) {
             if value == "$t" {
                 *value = json!(self.script.terminal);
             } else if let Some(count) = value["repeat"].as_u64() {
-                *value = json!("x".repeat(usize::try_from(count).expect("a size")));
+                repeat = usize::try_from(count).expect("a size");
+                *value = json!(LONG);
             }
         }
+        repeat
     }
 
     pub(super) fn client_answered(&mut self, message: &Value) {

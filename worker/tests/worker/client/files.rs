@@ -156,7 +156,7 @@ fn g13_requests_that_are_wrong_huge_or_for_others_are_refused_by_code() {
             ["fs/read_text_file", {"path": file, "line": "first"}],
             ["fs/read_text_file", {"path": file, "sessionId": "another"}],
             ["fs/write_text_file", {"path": file}],
-            ["fs/write_text_file", {"path": file, "content": {"repeat": 63 << 20}}],
+            ["fs/write_text_file", {"path": file, "content": {"repeat": 9 << 20}}],
             ["fs/write_text_file", {"path": file, "content": {"repeat": 8 << 20}}],
             ["fs/rename", {"path": file}],
         ]),

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use skep_common::ids::AnswerId;
-use skep_common::protocol::Action;
+use skep_common::protocol::{Action, Reply};
 use skep_common::session::{Cause, TurnOutcome};
 
 use super::*;
@@ -176,6 +176,19 @@ fn a_cancelled_turn_takes_its_terminals_and_leaves_those_of_earlier_turns() {
     assert!(earlier.iter().all(|pid| alive(*pid)));
     world.worker.close(session, Cause::Person);
     earlier.into_iter().for_each(gone);
+    world.worker.shut_down();
+}
+
+#[test]
+fn n5_a_command_that_runs_in_a_terminal_keeps_its_session_awake() {
+    let mut world = World::new("");
+    let session = world.open("client", PermissionMode::Bypass);
+    world.ask(session, &json!([create("exec sleep 1000")]));
+    let release = || Action::Release { session, cause: Cause::Memory };
+    let Reply::Error { error } = world.worker.request(release()) else { panic!("it was let go of") };
+    assert!(error.message.contains("kept awake: 1 background process (sleep)"), "{}", error.message);
+    assert_eq!(world.ask(session, &json!([of("release")])), ["{}"]);
+    assert!(matches!(world.worker.request(release()), Reply::Done { .. }));
     world.worker.shut_down();
 }
 
