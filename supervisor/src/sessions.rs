@@ -14,7 +14,7 @@
 mod entry;
 mod lookup;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
 use skep_common::api::{ProcessUsage, SessionInfo, WaitingPermission};
 use skep_common::ids::{Process, SessionId, SessionName, WorkerId};
@@ -52,6 +52,10 @@ pub struct Index {
     turns: HashMap<TurnOutcome, u64>,
     agents: HashMap<SessionId, Process>,
     agent_changes: u64,
+    /// The same as each entry's `changed`, the other way round: a reader of the feed costs what has changed.
+    order: BTreeMap<u64, SessionId>,
+    /// The same as each entry's place, the other way round: a worker costs what it holds.
+    seated: HashMap<WorkerId, HashSet<SessionId>>,
     /// What they used.
     tokens: Tokens,
 }
@@ -67,6 +71,8 @@ impl Default for Index {
             turns: HashMap::new(),
             agents: HashMap::new(),
             agent_changes: 0,
+            order: BTreeMap::new(),
+            seated: HashMap::new(),
             tokens: Tokens::default(),
         }
     }
@@ -80,8 +86,10 @@ impl Index {
         if let Some(name) = &spec.name {
             self.names.entry(name.clone()).or_default().push(id);
         }
-        let changed = self.next_generation();
-        self.entries.insert(id, Box::new(Entry { spec, snapshot, place, changed, usage: None, head: None }));
+        self.set_seat(id, None, place.worker());
+        self.entries
+            .insert(id, Box::new(Entry { spec, snapshot, place, changed: 0, usage: None, head: None }));
+        self.touch(id);
         self.note_agent(id);
     }
 
@@ -100,6 +108,8 @@ impl Index {
 
     fn take(&mut self, id: SessionId) -> Option<Box<Entry>> {
         let entry = self.entries.remove(&id)?;
+        self.order.remove(&entry.changed);
+        self.set_seat(id, entry.place.worker(), None);
         self.note_agent(id);
         if let Some(name) = &entry.spec.name
             && let Some(ids) = self.names.get_mut(name)
@@ -121,6 +131,29 @@ impl Index {
         now
     }
 
+    /// The session has changed.
+    fn touch(&mut self, id: SessionId) {
+        let generation = self.next_generation();
+        if let Some(entry) = self.entries.get_mut(&id) {
+            self.order.remove(&std::mem::replace(&mut entry.changed, generation));
+            self.order.insert(generation, id);
+        }
+    }
+
+    fn set_seat(&mut self, id: SessionId, before: Option<&WorkerId>, now: Option<&WorkerId>) {
+        if let Some(before) = before
+            && let Some(held) = self.seated.get_mut(before)
+        {
+            held.remove(&id);
+            if held.is_empty() {
+                self.seated.remove(before);
+            }
+        }
+        if let Some(now) = now {
+            self.seated.entry(now.clone()).or_default().insert(id);
+        }
+    }
+
     /// The number of the latest change, to wait on.
     #[must_use]
     pub fn generation(&self) -> watch::Receiver<u64> {
@@ -140,21 +173,19 @@ impl Index {
 
     /// Moves a session.
     pub fn set_place(&mut self, id: SessionId, place: Place) {
-        let generation = self.next_generation();
-        if let Some(entry) = self.entries.get_mut(&id) {
-            entry.place = place;
-            entry.changed = generation;
-            if entry.place == Place::Stored
-                && entry.head.as_ref().is_some_and(|head| head.receiver_count() == 0)
-            {
-                entry.head = None;
-            }
+        let Some(entry) = self.entries.get_mut(&id) else { return };
+        let now = place.worker().cloned();
+        let before = std::mem::replace(&mut entry.place, place);
+        if entry.place == Place::Stored && entry.head.as_ref().is_some_and(|head| head.receiver_count() == 0)
+        {
+            entry.head = None;
         }
+        self.set_seat(id, before.worker(), now.as_ref());
+        self.touch(id);
     }
 
     /// Takes a session's latest state. Its head never goes back, but for a new writer epoch.
     pub fn set_snapshot(&mut self, snapshot: SessionSnapshot) -> Option<SessionSnapshot> {
-        let generation = self.next_generation();
         let id = snapshot.id;
         let entry = self.entries.get_mut(&id)?;
         let head = snapshot.head;
@@ -169,8 +200,8 @@ impl Index {
         }
         self.tokens = self.tokens.plus(used.tokens.since(known.tokens));
         entry.snapshot.head = before.head;
-        entry.changed = generation;
         Self::advance(entry, head);
+        self.touch(id);
         self.note_agent(id);
         Some(before)
     }
@@ -203,10 +234,7 @@ impl Index {
         let Some(entry) = self.entries.get_mut(&id) else { return };
         let before = entry.usage.replace(usage).map_or(0, |before| before.memory_bytes);
         if before.abs_diff(usage.memory_bytes) > before / 8 {
-            let generation = self.next_generation();
-            if let Some(entry) = self.entries.get_mut(&id) {
-                entry.changed = generation;
-            }
+            self.touch(id);
         }
     }
 
@@ -301,23 +329,21 @@ impl Index {
     pub fn changed_since(&self, generation: u64) -> Changes {
         let now = *self.generation.borrow();
         let reset = generation == 0 || generation < self.forgotten || generation > now;
-        let mut changed: Vec<&Entry> = self
-            .iter()
-            .filter(|entry| if reset { !entry.is_closed() } else { entry.changed > generation })
-            .collect();
-        changed.sort_unstable_by_key(|entry| entry.changed);
+        let since = if reset { 0 } else { generation };
+        let changed = self.order.range(since + 1..).filter_map(|(_, id)| self.get(*id));
+        let changed = changed.filter(|entry| !reset || !entry.is_closed());
         let removed = self.removed.iter().filter(|(at, _)| !reset && *at > generation).map(|(_, id)| *id);
         Changes {
             generation: now,
             reset,
-            changed: changed.into_iter().map(Entry::info).collect(),
+            changed: changed.map(Entry::info).collect(),
             removed: removed.collect(),
         }
     }
 
     /// The sessions that take up a place on a worker.
     pub fn on_worker<'a>(&'a self, worker: &'a WorkerId) -> impl Iterator<Item = &'a Entry> {
-        self.iter().filter(move |entry| entry.place.worker() == Some(worker))
+        self.seated.get(worker).into_iter().flatten().filter_map(|id| self.get(*id))
     }
 }
 

@@ -54,14 +54,11 @@ impl Index {
             return Vec::new();
         }
         let lower = prefix.to_ascii_lowercase();
-        self.iter()
-            .filter(|entry| match &entry.spec.name {
-                Some(name) if name.as_str().starts_with(prefix) => {
-                    self.by_name(name).is_some_and(|holder| holder.spec.id == entry.spec.id)
-                }
-                _ => entry.spec.id.to_string().starts_with(&lower),
-            })
-            .collect()
+        let begins = |name: &SessionName| name.as_str().starts_with(prefix);
+        // Namesakes count as the one that their name means.
+        let by_name = self.names.keys().filter(|name| begins(name)).filter_map(|name| self.by_name(name));
+        let by_id = self.iter().filter(|entry| !entry.spec.name.as_ref().is_some_and(begins));
+        by_name.chain(by_id.filter(|entry| entry.spec.id.to_string().starts_with(&lower))).collect()
     }
 }
 

@@ -108,6 +108,7 @@ enum Step {
     Add(u8),
     Remove(usize),
     Change(usize),
+    Move(usize, u8),
     Look,
 }
 
@@ -116,6 +117,7 @@ fn step() -> impl Strategy<Value = Step> {
         (0..4u8).prop_map(Step::Add),
         (0..50usize).prop_map(Step::Remove),
         (0..50usize).prop_map(Step::Change),
+        (0..50usize, 0..5u8).prop_map(|(which, place)| Step::Move(which, place)),
         Just(Step::Look),
     ]
 }
@@ -151,8 +153,26 @@ proptest! {
                     snapshot.head.seq += 1;
                     drop(index.set_snapshot(snapshot));
                 }
+                Step::Move(which, place) if !ids.is_empty() => {
+                    let (one, two) = ("w1".parse().unwrap(), "w2".parse().unwrap());
+                    let places = [
+                        Place::Stored,
+                        Place::Waiting,
+                        Place::Opening(one),
+                        Place::Live(two.clone()),
+                        Place::Releasing(two),
+                    ];
+                    index.set_place(ids[which % ids.len()], places[usize::from(place)].clone());
+                }
                 Step::Look => look(&index, &mut seen, &mut generation),
-                Step::Remove(_) | Step::Change(_) => {}
+                Step::Remove(_) | Step::Change(_) | Step::Move(..) => {}
+            }
+            for worker in ["w1", "w2"].map(|worker| worker.parse().unwrap()) {
+                let ids = |held: &mut dyn Iterator<Item = &Entry>| {
+                    held.map(|entry| entry.spec.id).collect::<HashSet<_>>()
+                };
+                let held = ids(&mut index.iter().filter(|entry| entry.place.worker() == Some(&worker)));
+                prop_assert_eq!(ids(&mut index.on_worker(&worker)), held);
             }
             for id in &ids {
                 prop_assert_eq!(index.resolve(&id.to_string()).unwrap(), *id);
