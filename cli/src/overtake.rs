@@ -8,7 +8,7 @@ use skep_common::session::TurnSummary;
 use tokio::task::JoinHandle;
 use tokio_util::task::TaskTracker;
 
-use crate::client::{Change, Client, ClientError};
+use crate::client::{Client, ClientError};
 
 /// A reader that keeps up sees the end within this time.
 const LAG: Duration = Duration::from_millis(300);
@@ -52,12 +52,9 @@ async fn until_over(
     session: SessionId,
     prompt: PromptId,
 ) -> Result<Option<TurnSummary>, ClientError> {
-    let mut feed = client.feed().await?;
-    while let Some(change) = feed.next().await? {
-        let Change::Session(now) = change else { continue };
-        if now.id == session
-            && let Some(end) = now.last_turn.filter(|turn| turn.prompt == prompt)
-        {
+    let mut states = client.states(session).await?;
+    while let Some(now) = states.next().await? {
+        if let Some(end) = now.last_turn.filter(|turn| turn.prompt == prompt) {
             tokio::time::sleep(LAG).await;
             return Ok(Some(end));
         }

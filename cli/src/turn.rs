@@ -14,8 +14,8 @@ use skep_common::words;
 use skep_config::notify::Occasion;
 use tokio::time::{Duration, sleep_until};
 
+use crate::client::Client;
 use crate::client::follow::{Follower, From, Item};
-use crate::client::{Change, Client};
 use crate::context::Context;
 use crate::error::{CliError, Outcome};
 use crate::exit::Exit;
@@ -381,12 +381,10 @@ impl<'a> Watch<'a> {
         if session.state.is_closed() {
             return Ok(());
         }
-        let mut feed = client.feed().await?;
-        while let Some(change) = feed.next().await? {
-            match change {
-                Change::Session(now) if now.id == session.id && now.state.is_closed() => break,
-                Change::Removed(id) if id == session.id => break,
-                Change::Session(_) | Change::Removed(_) => {}
+        let mut states = client.states(session.id).await?;
+        while let Some(now) = states.next().await? {
+            if now.state.is_closed() {
+                break;
             }
         }
         Ok(())

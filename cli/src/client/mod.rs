@@ -14,4 +14,3 @@ mod sessions;
 pub(crate) use error::ClientError;
 pub(crate) use http::{Client, Download};
 pub(crate) use locate::{Target, last_daemon};
-pub(crate) use sessions::Change;

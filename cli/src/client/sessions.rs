@@ -1,12 +1,12 @@
 //! Calls about sessions that several commands make, and the feed of all sessions.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 
 use serde::Deserialize;
 use skep_common::api::{
     AnswerAccepted, AnswerRequest, CancelRequest, PromptAccepted, PromptRequest, SessionInfo, SessionList,
 };
-use skep_common::code::Code;
+use skep_common::code::{ApiError, Code};
 use skep_common::ids::{AnswerId, PermissionId, PromptId, SessionId};
 use skep_common::protocol::Decision;
 
@@ -92,25 +92,61 @@ impl Client {
         }
     }
 
-    /// The feed of all sessions.
-    pub(crate) async fn feed(&self) -> Result<Feed, ClientError> {
+    /// Where a session stands, from now on.
+    pub(crate) async fn states(&self, session: SessionId) -> Result<States, ClientError> {
         let stream = self.download("/sessions", "text/event-stream").await?;
-        Ok(Feed { stream, parser: Parser::default(), ready: VecDeque::new() })
+        let feed = Feed { stream, parser: Parser::default(), ready: VecDeque::new() };
+        Ok(States { client: self.clone(), session, feed })
+    }
+}
+
+/// The states of one session, from the feed of all sessions.
+#[derive(Debug)]
+pub(crate) struct States {
+    client: Client,
+    session: SessionId,
+    feed: Feed,
+}
+
+impl States {
+    /// Where the session stands; at first at once, then after every change. None when the stream ended; a session that
+    /// was deleted is an error.
+    pub(crate) async fn next(&mut self) -> Result<Option<SessionInfo>, ClientError> {
+        while let Some(change) = self.feed.next().await? {
+            match change {
+                Change::Session(now) if now.id == self.session => return Ok(Some(*now)),
+                Change::Removed(id) if id == self.session => {
+                    let error = ApiError::new(Code::SessionNotFound, "the session was deleted");
+                    return Err(ClientError::Refused(error));
+                }
+                // It tells of open sessions only: one that was closed just before would never be heard of.
+                Change::Told { open } if !open.contains(&self.session) => {
+                    return self.client.get(&format!("/sessions/{}", self.session)).await.map(Some);
+                }
+                Change::Session(_) | Change::Removed(_) | Change::Told { .. } => {}
+            }
+        }
+        Ok(None)
     }
 }
 
 /// A change in the feed of all sessions.
 #[derive(Debug)]
-pub(crate) enum Change {
+enum Change {
     /// A session as it is now.
     Session(Box<SessionInfo>),
     /// A session whose history was deleted.
     Removed(SessionId),
+    /// These were all open sessions; what happens from here on follows.
+    Told {
+        /// Which they are.
+        open: HashSet<SessionId>,
+    },
 }
 
-/// The feed of all sessions: each as it is, then every change.
+/// The feed of all sessions: each that is open as it is, then every change.
 #[derive(Debug)]
-pub(crate) struct Feed {
+struct Feed {
     stream: Download,
     parser: Parser,
     ready: VecDeque<Change>,
@@ -123,7 +159,7 @@ struct Removed {
 
 impl Feed {
     /// The next change; none when the stream ended.
-    pub(crate) async fn next(&mut self) -> Result<Option<Change>, ClientError> {
+    async fn next(&mut self) -> Result<Option<Change>, ClientError> {
         loop {
             if let Some(change) = self.ready.pop_front() {
                 return Ok(Some(change));
@@ -149,7 +185,9 @@ fn take(event: &str, data: &[u8], ready: &mut VecDeque<Change>) -> Result<(), se
     match event {
         "snapshot" => {
             let list: SessionList = serde_json::from_slice(data)?;
+            let open = list.sessions.iter().map(|session| session.id).collect();
             ready.extend(list.sessions.into_iter().map(|info| Change::Session(Box::new(info))));
+            ready.push_back(Change::Told { open });
         }
         "session" => ready.push_back(Change::Session(serde_json::from_slice(data)?)),
         "removed" => ready.push_back(Change::Removed(serde_json::from_slice::<Removed>(data)?.id)),

@@ -8,7 +8,7 @@ use skep_common::session::SessionState;
 use skep_common::words;
 
 use crate::arguments::{SessionRef, seconds};
-use crate::client::{Change, Client};
+use crate::client::Client;
 use crate::context::Context;
 use crate::error::{CliError, Outcome};
 use crate::exit::Exit;
@@ -66,8 +66,8 @@ pub(crate) async fn run(ctx: &Context, args: &WaitArgs) -> Outcome {
     Ok(exit)
 }
 
-/// Follows the feed until the session is where it is waited for. The feed begins with the session as it is, so
-/// nothing is missed; a lost feed is opened again.
+/// Follows the session's states until it is where it is waited for. They begin with the one that it is in, so nothing
+/// is missed; a lost stream is opened again.
 async fn until(
     client: &Client,
     session: SessionInfo,
@@ -77,18 +77,10 @@ async fn until(
         return Ok((session, exit));
     }
     loop {
-        let mut feed = client.feed().await?;
-        while let Some(change) = feed.next().await? {
-            match change {
-                Change::Session(now) if now.id == session.id => {
-                    if let Some(exit) = judge(&now, wanted) {
-                        return Ok((*now, exit));
-                    }
-                }
-                Change::Removed(id) if id == session.id => {
-                    return Err(CliError::new(Exit::NotFound, "the session was deleted"));
-                }
-                Change::Session(_) | Change::Removed(_) => {}
+        let mut states = client.states(session.id).await?;
+        while let Some(now) = states.next().await? {
+            if let Some(exit) = judge(&now, wanted) {
+                return Ok((now, exit));
             }
         }
     }

@@ -74,6 +74,9 @@ mod claude_stream;
 mod shared_agents;
 
 #[cfg(test)]
+mod waiting;
+
+#[cfg(test)]
 mod workers;
 
 #[cfg(test)]
