@@ -130,18 +130,20 @@ fn split(splitter: &mut LineSplitter, bytes: &Bytes) -> Vec<Vec<u8>> {
 
 /// Bytes for standard output: filtered for a terminal, exact for a pipe.
 #[derive(Debug)]
-struct TerminalText {
+pub(crate) struct TerminalText {
     filter: Option<Filter>,
     partial: Vec<u8>,
 }
 
 impl TerminalText {
-    fn new(ctx: &Context) -> Self {
+    /// Text at its beginning.
+    pub(crate) fn new(ctx: &Context) -> Self {
         let colours = if ctx.screen.out.colour { Colours::Keep } else { Colours::Drop };
         Self { filter: ctx.screen.out.terminal.then(|| Filter::new(colours)), partial: Vec::new() }
     }
 
-    fn push(&mut self, bytes: &[u8]) -> Vec<u8> {
+    /// What is shown of the next bytes.
+    pub(crate) fn push(&mut self, bytes: &[u8]) -> Vec<u8> {
         let Some(filter) = &mut self.filter else { return bytes.to_vec() };
         self.partial.extend_from_slice(bytes);
         // A character split between two reads waits for its end (G9).
@@ -156,7 +158,8 @@ impl TerminalText {
         out.into_bytes()
     }
 
-    fn finish(&mut self) -> Vec<u8> {
+    /// What is shown at the end.
+    pub(crate) fn finish(&mut self) -> Vec<u8> {
         let Some(filter) = &mut self.filter else { return Vec::new() };
         let mut out = String::new();
         filter.push(&String::from_utf8_lossy(&std::mem::take(&mut self.partial)), &mut out);

@@ -1,6 +1,7 @@
 //! A session's records on the screen: as text for people, or each as its JSON line.
 
 use skep_common::event::Record;
+use skep_common::sanitise;
 use skep_common::transcript::{Narrator, Piece};
 
 use crate::client::follow::Item;
@@ -94,7 +95,11 @@ impl Transcript {
     fn add_json(&mut self, item: &Item) {
         match item {
             Item::Record(_, json) | Item::Unreadable { json } => {
-                self.json.extend_from_slice(json);
+                if self.screen.out.terminal {
+                    self.json.extend(sanitise::json(&String::from_utf8_lossy(json)).bytes());
+                } else {
+                    self.json.extend_from_slice(json);
+                }
                 self.json.push(b'\n');
             }
             Item::Gap { first_seq } => {

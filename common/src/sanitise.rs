@@ -17,6 +17,17 @@ pub fn one_line(text: &str) -> Cow<'_, str> {
     Cow::Owned(clean.replace(['\n', '\r', '\t'], " "))
 }
 
+/// JSON for a terminal: what a terminal would obey, which JSON itself lets stand, is written as an escape.
+#[must_use]
+pub fn json(text: &str) -> Cow<'_, str> {
+    let obeyed = |c: char| c != '\n' && is_unsafe(c);
+    if !text.chars().any(obeyed) {
+        return Cow::Borrowed(text);
+    }
+    let escaped = |c: char| if obeyed(c) { format!("\\u{:04x}", u32::from(c)) } else { c.to_string() };
+    Cow::Owned(text.chars().map(escaped).collect())
+}
+
 /// Whether a terminal would obey the character, or show text in another order for it.
 fn is_unsafe(c: char) -> bool {
     c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}')
@@ -154,6 +165,17 @@ mod tests {
         }
         filter.finish(&mut out);
         out
+    }
+
+    #[test]
+    fn g7_json_says_the_same_and_holds_nothing_that_a_terminal_obeys() {
+        let value = serde_json::json!({"a\u{9b}": "\u{1b}]0;x\u{7}\u{7f}\u{85}\u{202e}\u{e4}", "b": [1]});
+        for text in [value.to_string(), serde_json::to_string_pretty(&value).unwrap()] {
+            let shown = json(&text);
+            assert!(!shown.chars().any(|c| c != '\n' && is_unsafe(c)), "{shown:?}");
+            assert_eq!(serde_json::from_str::<serde_json::Value>(&shown).unwrap(), value);
+        }
+        assert!(matches!(json("{\"plain\":\n1}"), Cow::Borrowed(_)));
     }
 
     #[test]

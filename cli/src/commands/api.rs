@@ -12,6 +12,7 @@ use skep_common::api::API;
 use crate::context::Context;
 use crate::error::{CliError, Outcome};
 use crate::exit::Exit;
+use crate::log_stream::TerminalText;
 
 /// A body is not read beyond this, in bytes; the daemon refuses less.
 const MAX_INPUT: u64 = 64 * 1024 * 1024;
@@ -76,13 +77,16 @@ pub(crate) async fn run(ctx: &Context, args: &ApiArgs) -> Outcome {
     let status = response.status();
     let mut body = response.into_body();
     let mut last = b'\n';
+    // An answer may be an agent's own text.
+    let mut text = TerminalText::new(ctx);
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| CliError::unreachable(format!("the answer broke off: {error}")))?;
         if let Ok(data) = frame.into_data() {
-            ctx.screen.raw(&data)?;
+            ctx.screen.raw(&text.push(&data))?;
             last = data.last().copied().unwrap_or(last);
         }
     }
+    ctx.screen.raw(&text.finish())?;
     if last != b'\n' {
         ctx.screen.raw(b"\n")?;
     }

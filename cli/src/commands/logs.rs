@@ -1,10 +1,12 @@
 //! `skep logs`: what a session said and did, or another of its logs.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 
 use clap::Args;
 use skep_common::api::{EventsPage, SessionInfo};
 use skep_common::event::Record;
+use skep_common::sanitise;
 
 use crate::arguments::SessionRef;
 use crate::client::follow::{Follower, From, Item};
@@ -68,7 +70,9 @@ async fn past(
         match &mut tail {
             Some(tail) if ctx.screen.json() => {
                 for json in &page.events {
-                    tail.push(&format!("{}\n", json.get()));
+                    let terminal = ctx.screen.out.terminal;
+                    let shown = if terminal { sanitise::json(json.get()) } else { Cow::Borrowed(json.get()) };
+                    tail.push(&format!("{shown}\n"));
                 }
             }
             Some(tail) => {

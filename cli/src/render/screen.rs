@@ -6,7 +6,7 @@ use std::io::{self, IsTerminal as _, Write as _};
 
 use anstyle::{AnsiColor, Style};
 use serde::Serialize;
-use skep_common::sanitise::one_line;
+use skep_common::sanitise::{self, one_line};
 
 use crate::error::CliError;
 
@@ -94,7 +94,8 @@ impl Screen {
         } else {
             serde_json::to_string(value)
         };
-        self.line(text.map_err(|error| CliError::failed(format!("cannot write JSON: {error}")))?)
+        let text = text.map_err(|error| CliError::failed(format!("cannot write JSON: {error}")))?;
+        if self.out.terminal { self.line(sanitise::json(&text)) } else { self.line(text) }
     }
 
     /// Tells the person at standard error; whoever does not listen misses it (G22).
@@ -131,7 +132,7 @@ impl Screen {
                 "hints": error.hints,
                 "exit_status": error.exit().status(),
             }});
-            self.err_bytes(format!("{body}\n").as_bytes());
+            self.err_bytes(format!("{}\n", sanitise::json(&body.to_string())).as_bytes());
             return;
         }
         let word = self.err.paint(Style::new().bold().fg_color(Some(AnsiColor::Red.into())), "error:");
