@@ -56,6 +56,14 @@ pub fn is_listed<'a>(name: &str, patterns: impl IntoIterator<Item = &'a str>) ->
         })
 }
 
+/// Whether a text is a variable's name: letters, digits and `_`, and no digit at its beginning.
+#[must_use]
+pub fn is_name(text: &str) -> bool {
+    !text.is_empty()
+        && !text.starts_with(|c: char| c.is_ascii_digit())
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+}
+
 /// Why a text is no pattern for [`is_listed`]; none if it is one. A `*` alone would take everything.
 #[must_use]
 pub fn wrong_pattern(pattern: &str) -> Option<&'static str> {
@@ -63,10 +71,7 @@ pub fn wrong_pattern(pattern: &str) -> Option<&'static str> {
     if name.starts_with("SKEP_") {
         return Some("is skep's own; it is never passed on");
     }
-    let is_name = !name.is_empty()
-        && !name.starts_with(|c: char| c.is_ascii_digit())
-        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
-    (!is_name).then_some("is no variable's name, nor the beginning of one with a `*`")
+    (!is_name(name)).then_some("is no variable's name, nor the beginning of one with a `*`")
 }
 
 /// Why a session needs a person whose agent's keys are missing: `credentials`, and their names.

@@ -10,6 +10,8 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use skep_common::environment::is_name;
+
 use crate::oneshot::{self, ModeArgs, Output};
 use crate::schema::{Schema, Visitor};
 use crate::value::nearest;
@@ -273,12 +275,9 @@ impl AgentPreset {
             if key.starts_with("SKEP_") {
                 return Some(format!("{key:?} is skep's own; it is never passed on"));
             }
-            let is_name = !key.is_empty()
-                && !key.starts_with(|c: char| c.is_ascii_digit())
-                && key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
             // What follows a `=` may be a secret.
             let shown = key.split('=').next().unwrap_or_default();
-            (!is_name)
+            (!is_name(key))
                 .then(|| format!("item {shown:?} is no variable's name alone; values belong into `env`"))
         })
     }

@@ -17,7 +17,7 @@ use std::io::Read as _;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
-use skep_common::environment::Secret;
+use skep_common::environment::{Secret, is_name};
 
 /// The largest file, in bytes.
 const MAX_FILE: u64 = 256 * 1024;
@@ -118,10 +118,7 @@ fn variable(line: &str) -> Result<Option<(String, Secret)>, &'static str> {
     };
     let (name, value) = line.split_once('=').ok_or("there is no `=`")?;
     let name = name.trim_end();
-    let is_name = !name.is_empty()
-        && !name.starts_with(|c: char| c.is_ascii_digit())
-        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
-    if !is_name {
+    if !is_name(name) {
         return Err("what stands before the `=` is no variable's name");
     }
     if name.starts_with("SKEP_") {

@@ -141,11 +141,7 @@ impl Rule {
             let glob = text.as_ref().map(|text| Glob::parse(text)).transpose();
             glob.map_err(|why| format!("`{key}`: {why}"))
         };
-        let tool = match rule.tool.as_str() {
-            "*" => ToolPattern::Any,
-            kind if TOOL_KINDS.contains(&kind) => ToolPattern::Kind(kind.to_owned()),
-            other => return Err(format!("`tool`: {}", no_choice(other, &TOOL_KINDS))),
-        };
+        let tool = ToolPattern::parse(&rule.tool).map_err(|why| format!("`tool`: {why}"))?;
         Ok(Self {
             tool,
             command: pattern("command", &rule.command)?,
@@ -183,17 +179,23 @@ impl fmt::Display for Rule {
     }
 }
 
+impl ToolPattern {
+    fn parse(text: &str) -> Result<Self, String> {
+        match text {
+            "*" => Ok(Self::Any),
+            kind if TOOL_KINDS.contains(&kind) => Ok(Self::Kind(kind.to_owned())),
+            other => Err(no_choice(other, &TOOL_KINDS)),
+        }
+    }
+}
+
 impl Setting for ToolPattern {
     fn expected() -> String {
         format!("one of \"{}\"", TOOL_KINDS.join("\", \""))
     }
 
     fn read(value: &DeValue<'_>) -> Result<Self, Refusal> {
-        match value.as_str().ok_or(Refusal::Type)? {
-            "*" => Ok(Self::Any),
-            kind if TOOL_KINDS.contains(&kind) => Ok(Self::Kind(kind.to_owned())),
-            other => Err(Refusal::Value(no_choice(other, &TOOL_KINDS))),
-        }
+        Self::parse(value.as_str().ok_or(Refusal::Type)?).map_err(Refusal::Value)
     }
 
     fn write(&self) -> toml::Value {

@@ -6,8 +6,8 @@ use std::time::Duration;
 use skep_common::environment::wrong_pattern;
 use skep_common::session::{Limits, PermissionMode, Resume, WhenBusy};
 
-use crate::schema::{Refusal, Schema, Setting, Visitor};
-use crate::value::{ByteSize, choice, no_choice};
+use crate::schema::{Schema, Visitor};
+use crate::value::{ByteSize, choice};
 
 choice!(PermissionMode {
     "ask" => Ask,
@@ -19,29 +19,8 @@ choice!(PermissionMode {
 
 choice!(WhenBusy { "refuse" => Refuse, "queue" => Queue });
 
-impl Setting for Resume {
-    fn expected() -> String {
-        String::from("one of \"on_prompt\", \"always\", \"never\"")
-    }
-
-    fn read(value: &toml::de::DeValue<'_>) -> Result<Self, Refusal> {
-        match value.as_str().ok_or(Refusal::Type)? {
-            // `ask` is what it was called before there was `never`.
-            "on_prompt" | "ask" => Ok(Self::OnPrompt),
-            "always" => Ok(Self::Always),
-            "never" => Ok(Self::Never),
-            other => Err(Refusal::Value(no_choice(other, &["on_prompt", "always", "never"]))),
-        }
-    }
-
-    fn write(&self) -> toml::Value {
-        match self {
-            Self::OnPrompt => "on_prompt".into(),
-            Self::Always => "always".into(),
-            Self::Never => "never".into(),
-        }
-    }
-}
+// `ask` is what it was called before there was `never`.
+choice!(Resume { "on_prompt" | "ask" => OnPrompt, "always" => Always, "never" => Never });
 
 /// The settings of new sessions, and what is kept of closed ones.
 #[derive(Debug, Clone, PartialEq, Eq)]

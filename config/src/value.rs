@@ -278,9 +278,10 @@ impl Setting for BTreeMap<String, String> {
     }
 }
 
-/// Implements [`Setting`] for an enum by the texts of its variants.
+/// Implements [`Setting`] for an enum by the texts of its variants; what stands behind a `|` was one formerly, and is
+/// still read.
 macro_rules! choice {
-    ($type:ty { $($text:literal => $variant:ident),+ $(,)? }) => {
+    ($type:ty { $($text:literal $(| $former:literal)* => $variant:ident),+ $(,)? }) => {
         impl $crate::schema::Setting for $type {
             fn expected() -> String {
                 let texts = [$(concat!("\"", $text, "\"")),+];
@@ -289,7 +290,7 @@ macro_rules! choice {
 
             fn read(value: &toml::de::DeValue<'_>) -> Result<Self, $crate::schema::Refusal> {
                 match value.as_str().ok_or($crate::schema::Refusal::Type)? {
-                    $($text => Ok(Self::$variant),)+
+                    $($text $(| $former)* => Ok(Self::$variant),)+
                     other => Err($crate::schema::Refusal::Value(
                         $crate::value::no_choice(other, &[$($text),+]),
                     )),

@@ -6,7 +6,7 @@
 
 use std::fs::File;
 use std::io::{self, Read, Write as _};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 
 use rustix::fs::{Mode, OFlags};
 use serde::{Deserialize, Serialize};
@@ -132,15 +132,6 @@ pub fn await_startup(pipe: impl Read) -> io::Result<Option<Startup>> {
         return Ok(None);
     }
     Ok(Some(serde_json::from_slice(&line)?))
-}
-
-/// Points a standard descriptor of this process somewhere else, such as standard error to a file.
-///
-/// # Errors
-///
-/// When the system refuses.
-pub fn redirect_stderr(to: &impl AsFd) -> io::Result<()> {
-    Ok(rustix::stdio::dup2_stderr(to)?)
 }
 
 fn clip(text: &str) -> String {

@@ -9,6 +9,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::environment::is_name;
+
 /// How many servers a session may have.
 pub const MAX_SERVERS: usize = 32;
 
@@ -224,10 +226,7 @@ fn pieces(text: &str) -> Result<Vec<Piece<'_>>, Broken> {
             Some((name, otherwise)) => (name, Some(otherwise)),
             None => (inside, None),
         };
-        let is_name = !name.is_empty()
-            && !name.starts_with(|c: char| c.is_ascii_digit())
-            && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
-        if !is_name {
+        if !is_name(name) {
             return Err(Broken);
         }
         pieces.extend([Piece::Text(before), Piece::Variable { name, otherwise }]);

@@ -56,12 +56,13 @@ pub enum Directories {
 
 choice!(Directories { "one" => One, "any" => Any });
 
-/// What is odd about an agent, and must be allowed for.
+/// What is odd about an agent. skep acts on some of it; the rest is told by `skep agents --json`, for people to
+/// know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Quirk {
-    /// It never asks for permission.
+    /// It never asks for permission. Told only.
     NoPermissions,
-    /// Left to its default mode, a model approves its tool calls.
+    /// Left to its default mode, a model approves its tool calls. Told only: `mode` is what changes it.
     ModelApproves,
     /// It loses a session that is loaded within the wall-clock minute in which it was created. Such a load waits.
     SameMinuteLoad,
@@ -71,9 +72,9 @@ pub enum Quirk {
     HubDaemon,
     /// A cancelled turn's command runs on.
     CancelLeavesTool,
-    /// A model's error ends the turn as if it had succeeded.
+    /// A model's error ends the turn as if it had succeeded. Told only: every agent's turns are looked at for that.
     SilentErrors,
-    /// SIGTERM does not end it.
+    /// SIGTERM does not end it. Told only: whoever outlives the grace is killed.
     IgnoresTerm,
 }
 
