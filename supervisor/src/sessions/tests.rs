@@ -154,7 +154,7 @@ proptest! {
                     drop(index.set_snapshot(snapshot));
                 }
                 Step::Move(which, place) if !ids.is_empty() => {
-                    let (one, two) = ("w1".parse().unwrap(), "w2".parse().unwrap());
+                    let (one, two): (WorkerId, WorkerId) = ("w1".parse().unwrap(), "w2".parse().unwrap());
                     let places = [
                         Place::Stored,
                         Place::Waiting,
