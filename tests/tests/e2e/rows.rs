@@ -108,6 +108,7 @@ fn g12_what_cannot_go_on_is_said_and_ends_with_mains_own_exit_code() {
     std::fs::write(&blocked, "").unwrap();
     let daemon = env.skep(["daemon", "run"]).env("SKEP_HOME", blocked.join("home")).run();
     assert!(daemon.code() != 0 && daemon.stderr.starts_with("error: "), "{daemon}");
-    let worker = env.skep(["worker", "--id", "w-1", "--state-dir", "/no/such/directory"]).run();
+    let home = blocked.join("home");
+    let worker = env.skep(["worker", "--id", "w-1", "--state-dir", home.to_str().unwrap()]).run();
     assert!(worker.code() != 0, "{worker}");
 }

@@ -176,7 +176,8 @@ async fn what_is_not_built_or_not_known_is_refused() {
     assert_eq!(refused(spawn_mode("moon")).await, Code::InvalidValue);
     assert_eq!(refused(CreateSession { agent: Some("nobody".into()), ..base() }).await, Code::AgentNotFound);
     assert_eq!(refused(CreateSession { agent: Some("codex".into()), ..base() }).await, Code::AgentFailed);
-    assert_eq!(refused(CreateSession { cwd: "/no/such".into(), ..base() }).await, Code::DirectoryNotAllowed);
+    let missing = bench.home.path().join("missing").to_str().unwrap().to_owned();
+    assert_eq!(refused(CreateSession { cwd: missing, ..base() }).await, Code::DirectoryNotAllowed);
     bench.end().await;
 }
 
