@@ -74,6 +74,8 @@ pub(crate) enum Busy {
     Refuse,
     /// It waits in the session's queue.
     Queue,
+    /// It goes into the turn that runs, if the agent takes it there.
+    Steer,
 }
 
 impl From<Busy> for WhenBusy {
@@ -81,6 +83,7 @@ impl From<Busy> for WhenBusy {
         match busy {
             Busy::Refuse => Self::Refuse,
             Busy::Queue => Self::Queue,
+            Busy::Steer => Self::Steer,
         }
     }
 }
@@ -92,14 +95,21 @@ pub(crate) struct WhenBusyArgs {
     #[arg(long, value_name = "WHAT", value_enum)]
     when_busy: Option<Busy>,
     /// If a turn runs in the session, queue the prompt: the same as `--when-busy queue`.
-    #[arg(long, conflicts_with = "when_busy")]
+    #[arg(long, conflicts_with_all = ["when_busy", "steer"])]
     queue: bool,
+    /// If a turn runs in the session, give the prompt to the agent in that turn: the same as `--when-busy steer`.
+    #[arg(long, conflicts_with = "when_busy")]
+    steer: bool,
 }
 
 impl WhenBusyArgs {
     /// What was asked for, if anything was.
     pub(crate) fn wanted(self) -> Option<WhenBusy> {
-        if self.queue { Some(WhenBusy::Queue) } else { self.when_busy.map(Into::into) }
+        match self {
+            Self { queue: true, .. } => Some(WhenBusy::Queue),
+            Self { steer: true, .. } => Some(WhenBusy::Steer),
+            Self { when_busy, .. } => when_busy.map(Into::into),
+        }
     }
 }
 

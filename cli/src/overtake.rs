@@ -65,6 +65,7 @@ async fn until_over(
 fn ended(turn: TurnSummary) -> TurnEnded {
     TurnEnded {
         prompt: turn.prompt,
+        steered: Vec::new(),
         outcome: turn.outcome,
         cause: turn.cause,
         stop_reason: None,

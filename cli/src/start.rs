@@ -16,6 +16,12 @@ use crate::render::short;
 /// So often a run is asked for again, with the same ids, when its worker went away before it answered.
 const ATTEMPTS: u32 = 3;
 
+/// Said of a prompt that waits.
+pub(crate) const QUEUED: &str = "queued behind the turn that runs";
+
+/// Said of a prompt that was steered.
+pub(crate) const STEERED: &str = "given to the agent in the turn that runs";
+
 /// What `run` and `bg` want differently.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Wanted {

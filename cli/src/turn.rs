@@ -7,7 +7,7 @@ use std::time::Instant;
 use skep_common::api::{AgentList, PromptAccepted, SessionInfo};
 use skep_common::code::Code;
 use skep_common::event::{Event, PermissionRequested, Record, TurnEnded};
-use skep_common::ids::PermissionId;
+use skep_common::ids::{PermissionId, PromptId};
 use skep_common::sanitise::one_line;
 use skep_common::session::{Cause, TurnOutcome};
 use skep_common::words;
@@ -42,6 +42,8 @@ pub(crate) struct Watch<'a> {
     ctx: &'a Context,
     session: SessionInfo,
     accepted: PromptAccepted,
+    /// The prompt whose turn it is: another one, if this was steered into its turn.
+    turn: PromptId,
     text: String,
     follower: Follower,
     transcript: Transcript,
@@ -83,6 +85,7 @@ impl<'a> Watch<'a> {
         Ok(Self {
             ctx,
             session,
+            turn: accepted.steered_into.unwrap_or(accepted.prompt),
             accepted,
             text,
             follower,
@@ -188,7 +191,8 @@ impl<'a> Watch<'a> {
         let prompt = self.accepted.prompt;
         match &record.event {
             Event::TurnStarted(turn) => self.ours = turn.prompt == prompt,
-            Event::TurnEnded(turn) if turn.prompt == prompt => return Some(End::Turn(turn.clone())),
+            Event::PromptSteered(steered) if steered.prompt == prompt => self.ours = true,
+            Event::TurnEnded(turn) if turn.ends(prompt) => return Some(End::Turn(turn.clone())),
             Event::TurnEnded(_) => self.ours = false,
             Event::PromptDropped(dropped) if dropped.prompt == prompt => {
                 return Some(End::Gone(Exit::Cancelled, words::cause(dropped.cause)));
@@ -197,7 +201,7 @@ impl<'a> Watch<'a> {
                 return Some(End::Gone(Exit::NeedsPerson, words::cause(held.cause)));
             }
             Event::SessionClosed(closed) => return Some(End::Gone(Exit::Failed, words::cause(closed.cause))),
-            Event::PermissionRequested(request) if request.prompt == prompt => {
+            Event::PermissionRequested(request) if request.prompt == self.turn => {
                 self.waiting.push(request.clone());
                 self.ask_at.get_or_insert_with(|| tokio::time::Instant::now() + GRACE);
             }
@@ -286,7 +290,7 @@ impl<'a> Watch<'a> {
             Err(error) if error.is_transient() => {}
             Err(error) => return Err(error.into()),
         }
-        self.overtaking.begin(self.follower.client().clone(), self.session.id, self.accepted.prompt);
+        self.overtaking.begin(self.follower.client().clone(), self.session.id, self.turn);
         Ok(None)
     }
 

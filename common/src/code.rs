@@ -97,7 +97,7 @@ pub enum Code {
     ShuttingDown,
     /// The configuration is invalid.
     ConfigInvalid,
-    /// Known, and not built yet.
+    /// Known, and not built yet, or not what the session's agent can do; the message says what to do instead.
     NotSupported,
     /// The peer speaks a protocol that this side does not.
     ProtocolMismatch,

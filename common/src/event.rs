@@ -42,6 +42,8 @@ pub enum Event {
     QueueReleased(QueueReleased),
     /// A prompt goes to the agent.
     TurnStarted(TurnStarted),
+    /// Another prompt goes into the turn that runs.
+    PromptSteered(PromptSteered),
     /// An ACP session update, exactly as the agent sent it (the `update` member of `session/update`).
     Update(Box<RawValue>),
     /// The agent asks for permission.
@@ -152,6 +154,23 @@ pub struct TurnStarted {
     pub content: Option<Vec<ContentBlock>>,
 }
 
+/// Data of `prompt_steered`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct PromptSteered {
+    /// The prompt; it ends with the turn.
+    pub prompt: PromptId,
+    /// The prompt whose turn takes it.
+    pub turn: PromptId,
+    /// What it says.
+    pub content: Vec<ContentBlock>,
+    /// Through which front end and user it came, for example `cli uid=1000`.
+    pub via: String,
+    /// Whose consent comes with it.
+    #[serde(default)]
+    pub consent: Consent,
+}
+
 /// Data of `permission_requested`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
@@ -192,6 +211,9 @@ pub struct PermissionResolved {
 pub struct TurnEnded {
     /// The prompt that ran.
     pub prompt: PromptId,
+    /// The prompts that were steered into the turn, which ended with it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub steered: Vec<PromptId>,
     /// How it ended.
     pub outcome: TurnOutcome,
     /// Why, where that is not the agent's own doing.
@@ -209,6 +231,14 @@ pub struct TurnEnded {
     /// What it has used, as far as the agent told.
     #[serde(default, skip_serializing_if = "Usage::is_empty")]
     pub usage: Usage,
+}
+
+impl TurnEnded {
+    /// Whether this is the prompt's end: its own turn's, or that of the turn into which it was steered.
+    #[must_use]
+    pub fn ends(&self, prompt: PromptId) -> bool {
+        self.prompt == prompt || self.steered.contains(&prompt)
+    }
 }
 
 /// Data of `agent_started`.
@@ -279,8 +309,8 @@ pub struct EventSchema {
     #[serde(skip_serializing_if = "Option::is_none")]
     at: Option<Timestamp>,
     /// What kind of event: `session_opened`, `writer_opened`, `prompt_queued`, `prompt_dropped`, `queue_held`,
-    /// `queue_released`, `turn_started`, `update`, `permission_requested`, `permission_resolved`, `turn_ended`,
-    /// `agent_started`, `agent_exited`, `state`, `note`, `session_closed`, `corrupt`.
+    /// `queue_released`, `turn_started`, `prompt_steered`, `update`, `permission_requested`, `permission_resolved`,
+    /// `turn_ended`, `agent_started`, `agent_exited`, `state`, `note`, `session_closed`, `corrupt`.
     kind: String,
     /// What the kind says. Of `update`: an ACP session update, exactly as the agent sent it.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -306,6 +336,8 @@ pub enum EventData {
     QueueReleased(QueueReleased),
     /// `turn_started`
     TurnStarted(TurnStarted),
+    /// `prompt_steered`
+    PromptSteered(PromptSteered),
     /// `permission_requested`
     PermissionRequested(PermissionRequested),
     /// `permission_resolved`
@@ -416,6 +448,7 @@ event_kinds! {
     QueueHeld => "queue_held",
     QueueReleased => "queue_released",
     TurnStarted => "turn_started",
+    PromptSteered => "prompt_steered",
     PermissionRequested => "permission_requested",
     PermissionResolved => "permission_resolved",
     TurnEnded => "turn_ended",

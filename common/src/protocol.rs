@@ -101,7 +101,7 @@ pub enum Action {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         environment: Option<CapturedEnvironment>,
     },
-    /// Run a prompt, or queue it.
+    /// Run a prompt, queue it, or steer it into the turn that runs.
     Prompt {
         /// The session.
         session: SessionId,
@@ -263,14 +263,17 @@ pub enum Reply {
         /// How far the session's journal was committed when it was done.
         head: Head,
     },
-    /// The prompt runs or waits.
+    /// The prompt runs, waits, or was steered into the turn that runs.
     Prompt {
         /// Whether it waits behind another.
         queued: bool,
         /// Whether this id had been accepted before.
         duplicate: bool,
-        /// The seq of its `prompt_queued` event.
+        /// The seq of its `prompt_queued` or `prompt_steered` event.
         seq: u64,
+        /// The prompt of the turn into which it was steered.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        steered_into: Option<PromptId>,
     },
     /// The permission request was answered.
     Answer {

@@ -173,6 +173,9 @@ pub enum WhenBusy {
     Refuse,
     /// Put it into the durable queue.
     Queue,
+    /// Give it to the agent in the running turn, where the agent takes that; else refuse it with `not_supported`. While
+    /// the turn is about to begin or to be cancelled, it is queued.
+    Steer,
 }
 
 /// Whose consent comes with a prompt.

@@ -17,7 +17,7 @@ choice!(PermissionMode {
     "bypass" => Bypass,
 });
 
-choice!(WhenBusy { "refuse" => Refuse, "queue" => Queue });
+choice!(WhenBusy { "refuse" => Refuse, "queue" => Queue, "steer" => Steer });
 
 // `ask` is what it was called before there was `never`.
 choice!(Resume { "on_prompt" | "ask" => OnPrompt, "always" => Always, "never" => Never });

@@ -320,7 +320,7 @@ fn words_in_the_file_are_those_of_the_api() {
         let text = format!("session.permission_mode = {word}");
         assert_eq!(parse(&text, "t").unwrap().session.permission_mode, mode);
     }
-    for when in [WhenBusy::Refuse, WhenBusy::Queue] {
+    for when in [WhenBusy::Refuse, WhenBusy::Queue, WhenBusy::Steer] {
         let text = format!("session.when_busy = {}", serde_json::to_value(when).unwrap());
         assert_eq!(parse(&text, "t").unwrap().session.when_busy, when);
     }

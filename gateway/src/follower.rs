@@ -174,7 +174,7 @@ fn ends(line: &Line, prompt: PromptId) -> bool {
     }
     let Line::Record(record) = line else { return false };
     match record.decode() {
-        Ok(Record { event: Event::TurnEnded(ended), .. }) => ended.prompt == prompt,
+        Ok(Record { event: Event::TurnEnded(ended), .. }) => ended.ends(prompt),
         Ok(Record { event: Event::PromptDropped(dropped), .. }) => dropped.prompt == prompt,
         _ => false,
     }

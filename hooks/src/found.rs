@@ -52,6 +52,7 @@ impl Finder {
         match record.event {
             Event::TurnEnded(turn) => {
                 let mut data = vec![("prompt", json!(turn.prompt)), ("outcome", json!(turn.outcome))];
+                data.extend((!turn.steered.is_empty()).then(|| ("steered", json!(turn.steered))));
                 data.extend(turn.cause.map(|cause| ("cause", json!(cause))));
                 data.extend(turn.stop_reason.map(|reason| ("stop_reason", json!(clip(&reason)))));
                 data.extend(turn.detail.map(|detail| ("detail", json!(clip(&detail)))));
@@ -198,6 +199,7 @@ mod tests {
     fn a_turns_end_is_told_with_its_outcome_and_without_the_sessions_contents() {
         let turn = TurnEnded {
             prompt: PromptId::random(),
+            steered: Vec::new(),
             outcome: TurnOutcome::Failed,
             cause: None,
             stop_reason: None,

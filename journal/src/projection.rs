@@ -8,7 +8,8 @@ use std::collections::{HashMap, VecDeque};
 
 use jiff::Timestamp;
 use skep_common::event::{
-    AgentStarted, Event, PermissionRequested, PermissionResolved, PromptQueued, Record, TurnEnded,
+    AgentStarted, Event, PermissionRequested, PermissionResolved, PromptQueued, PromptSteered, Record,
+    TurnEnded,
 };
 use skep_common::ids::{AnswerId, PermissionId, PromptId, SessionId};
 use skep_common::session::{
@@ -102,12 +103,14 @@ pub struct RunningTurn {
     pub started_at: Timestamp,
     /// The seq of its `turn_started`.
     pub seq: u64,
+    /// The prompts that were steered into it.
+    pub steered: Vec<PromptId>,
 }
 
 /// A prompt that was accepted before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PromptRecord {
-    /// The seq of its `prompt_queued` (of its `turn_started`, if that one is lost).
+    /// The seq of its `prompt_queued` or `prompt_steered` (of its `turn_started`, if the former is lost).
     pub seq: u64,
     /// What became of it.
     pub fate: Fate,
@@ -118,9 +121,9 @@ pub struct PromptRecord {
 pub enum Fate {
     /// It waits in the queue.
     Queued,
-    /// Its turn runs.
+    /// Its turn runs, or the one into which it was steered.
     Running,
-    /// Its turn ended so.
+    /// That turn ended so.
     Ended(TurnOutcome),
     /// It was taken out of the queue.
     Dropped(Cause),
@@ -169,6 +172,7 @@ impl Projection {
             Event::QueueHeld(held) => self.held = (!self.queue.is_empty()).then_some(held.cause),
             Event::QueueReleased(_) => self.held = None,
             Event::TurnStarted(started) => self.turn_started(record, started.prompt),
+            Event::PromptSteered(steered) => self.steered(record.seq, steered),
             Event::Update(_) => self.update(),
             Event::PermissionRequested(asked) => self.asked(record.at, asked),
             Event::PermissionResolved(resolved) => self.resolved(resolved),
@@ -279,14 +283,14 @@ impl Projection {
     fn turn_started(&mut self, record: &Record, prompt: PromptId) {
         if let Some(lost) = self.turn.take() {
             // Its `turn_ended` is lost to corruption; a session runs one turn at a time.
-            self.settle(lost.prompt, Fate::Ended(TurnOutcome::Unknown));
+            self.lose(lost);
         }
         self.used.turns += 1;
         self.cut_off = self.unqueue(prompt);
         let queued = self.cut_off.as_ref().map(|queued| queued.seq);
         let seq = queued.unwrap_or(record.seq);
         self.prompts.insert(prompt, PromptRecord { seq, fate: Fate::Running });
-        self.turn = Some(RunningTurn { prompt, started_at: record.at, seq: record.seq });
+        self.turn = Some(RunningTurn { prompt, started_at: record.at, seq: record.seq, steered: Vec::new() });
         self.held = None;
         if self.turn_starts.len() == TURN_STARTS {
             self.turn_starts.pop_front();
@@ -294,15 +298,51 @@ impl Projection {
         self.turn_starts.push_back(queued.filter(|q| q + 1 == record.seq).unwrap_or(record.seq));
     }
 
+    fn steered(&mut self, seq: u64, steered: &PromptSteered) {
+        if self.closed.is_some() || self.prompts.get(&steered.prompt).is_some() {
+            return;
+        }
+        self.prompts.insert(steered.prompt, PromptRecord { seq, fate: Fate::Running });
+        match &mut self.turn {
+            Some(turn) if turn.prompt == steered.turn => {
+                turn.steered.push(steered.prompt);
+                if let Some(cut_off) = &mut self.cut_off {
+                    // Run again, the turn is told all that was said in it.
+                    cut_off.content.extend(steered.content.iter().cloned());
+                }
+            }
+            // The beginning of its turn is lost to corruption.
+            Some(_) | None => {
+                let outcome = match self.prompts.get(&steered.turn) {
+                    Some(PromptRecord { fate: Fate::Ended(outcome), .. }) => *outcome,
+                    _ => TurnOutcome::Unknown,
+                };
+                self.settle(steered.prompt, Fate::Ended(outcome));
+            }
+        }
+    }
+
+    /// The end of this turn is not in the journal.
+    fn lose(&mut self, turn: RunningTurn) {
+        for prompt in turn.steered.into_iter().chain([turn.prompt]) {
+            self.settle(prompt, Fate::Ended(TurnOutcome::Unknown));
+        }
+    }
+
     fn turn_ended(&mut self, at: Timestamp, ended: &TurnEnded) {
-        self.unqueue(ended.prompt);
         if ended.outcome != TurnOutcome::Interrupted {
             self.cut_off = None;
         }
-        if let Some(lost) = self.turn.take().filter(|turn| turn.prompt != ended.prompt) {
-            self.settle(lost.prompt, Fate::Ended(TurnOutcome::Unknown));
+        let mut over = ended.steered.clone();
+        match self.turn.take() {
+            Some(turn) if turn.prompt == ended.prompt => over.extend(turn.steered),
+            Some(lost) => self.lose(lost),
+            None => {}
         }
-        self.settle(ended.prompt, Fate::Ended(ended.outcome));
+        for prompt in over.into_iter().chain([ended.prompt]) {
+            self.unqueue(prompt);
+            self.settle(prompt, Fate::Ended(ended.outcome));
+        }
         self.undelivered.clear();
         self.used.end(ended.outcome, &ended.usage);
         self.last_turn = Some(TurnSummary {

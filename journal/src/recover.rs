@@ -121,6 +121,7 @@ pub fn interruption(projection: &Projection, cause: Cause) -> Vec<Event> {
     if let Some(turn) = &projection.turn {
         events.push(Event::TurnEnded(TurnEnded {
             prompt: turn.prompt,
+            steered: turn.steered.clone(),
             outcome: TurnOutcome::Interrupted,
             cause: Some(cause),
             stop_reason: None,

@@ -638,7 +638,7 @@ _skep() {
             return 0
             ;;
         skep__subcmd__bg)
-            opts="-C -y -v -h --agent --name --dir --timeout --permission-mode --yes --when-busy --queue --spawn-mode --sandbox --max-turns --max-tokens --max-cost --allow --deny --permission-timeout --busy-default --model --set --mcp-config --resume --socket --verbose --debug --json --help"
+            opts="-C -y -v -h --agent --name --dir --timeout --permission-mode --yes --when-busy --queue --steer --spawn-mode --sandbox --max-turns --max-tokens --max-cost --allow --deny --permission-timeout --busy-default --model --set --mcp-config --resume --socket --verbose --debug --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -669,7 +669,7 @@ _skep() {
                     return 0
                     ;;
                 --when-busy)
-                    COMPREPLY=($(compgen -W "refuse queue" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "refuse queue steer" -- "${cur}"))
                     return 0
                     ;;
                 --spawn-mode)
@@ -701,7 +701,7 @@ _skep() {
                     return 0
                     ;;
                 --busy-default)
-                    COMPREPLY=($(compgen -W "refuse queue" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "refuse queue steer" -- "${cur}"))
                     return 0
                     ;;
                 --model)
@@ -1000,7 +1000,7 @@ _skep() {
             return 0
             ;;
         skep__subcmd__daemon__subcmd__bg)
-            opts="-C -y -v -h --agent --name --dir --timeout --permission-mode --yes --when-busy --queue --spawn-mode --sandbox --max-turns --max-tokens --max-cost --allow --deny --permission-timeout --busy-default --model --set --mcp-config --resume --socket --verbose --debug --json --help"
+            opts="-C -y -v -h --agent --name --dir --timeout --permission-mode --yes --when-busy --queue --steer --spawn-mode --sandbox --max-turns --max-tokens --max-cost --allow --deny --permission-timeout --busy-default --model --set --mcp-config --resume --socket --verbose --debug --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1031,7 +1031,7 @@ _skep() {
                     return 0
                     ;;
                 --when-busy)
-                    COMPREPLY=($(compgen -W "refuse queue" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "refuse queue steer" -- "${cur}"))
                     return 0
                     ;;
                 --spawn-mode)
@@ -1063,7 +1063,7 @@ _skep() {
                     return 0
                     ;;
                 --busy-default)
-                    COMPREPLY=($(compgen -W "refuse queue" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "refuse queue steer" -- "${cur}"))
                     return 0
                     ;;
                 --model)
@@ -2716,14 +2716,14 @@ _skep() {
             return 0
             ;;
         skep__subcmd__prompt)
-            opts="-v -h --when-busy --queue --retry-interrupted --no-wait --timeout --socket --verbose --debug --json --help"
+            opts="-v -h --when-busy --queue --steer --retry-interrupted --no-wait --timeout --socket --verbose --debug --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --when-busy)
-                    COMPREPLY=($(compgen -W "refuse queue" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "refuse queue steer" -- "${cur}"))
                     return 0
                     ;;
                 --timeout)
@@ -2796,7 +2796,7 @@ _skep() {
             return 0
             ;;
         skep__subcmd__run)
-            opts="-C -y -v -h --agent --name --dir --timeout --permission-mode --yes --when-busy --queue --spawn-mode --sandbox --max-turns --max-tokens --max-cost --allow --deny --permission-timeout --busy-default --model --set --mcp-config --resume --keep --socket --verbose --debug --json --help"
+            opts="-C -y -v -h --agent --name --dir --timeout --permission-mode --yes --when-busy --queue --steer --spawn-mode --sandbox --max-turns --max-tokens --max-cost --allow --deny --permission-timeout --busy-default --model --set --mcp-config --resume --keep --socket --verbose --debug --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2827,7 +2827,7 @@ _skep() {
                     return 0
                     ;;
                 --when-busy)
-                    COMPREPLY=($(compgen -W "refuse queue" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "refuse queue steer" -- "${cur}"))
                     return 0
                     ;;
                 --spawn-mode)
@@ -2859,7 +2859,7 @@ _skep() {
                     return 0
                     ;;
                 --busy-default)
-                    COMPREPLY=($(compgen -W "refuse queue" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "refuse queue steer" -- "${cur}"))
                     return 0
                     ;;
                 --model)

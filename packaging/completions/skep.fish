@@ -70,7 +70,8 @@ plan\t'Reading is allowed, everything else denied'
 deny\t'Everything is denied'
 bypass\t'Everything is allowed'"
 complete -c skep -n "__fish_skep_using_subcommand run" -l when-busy -d 'What happens to the prompt if a turn runs in the session' -r -f -a "refuse\t'It is refused'
-queue\t'It waits in the session\'s queue'"
+queue\t'It waits in the session\'s queue'
+steer\t'It goes into the turn that runs, if the agent takes it there'"
 complete -c skep -n "__fish_skep_using_subcommand run" -l spawn-mode -d 'Where the session\'s files are' -r -f -a "same-dir\t'In the directory itself'
 worktree\t'In a worktree of its own (not supported yet)'"
 complete -c skep -n "__fish_skep_using_subcommand run" -l max-turns -d 'How many prompts the session may run' -r
@@ -80,7 +81,8 @@ complete -c skep -n "__fish_skep_using_subcommand run" -l allow -d 'Allow what f
 complete -c skep -n "__fish_skep_using_subcommand run" -l deny -d 'Deny what fits without asking. Of both, the first that fits decides' -r
 complete -c skep -n "__fish_skep_using_subcommand run" -l permission-timeout -d 'Deny a permission request that nobody answers in this time: `90`, `5m`' -r
 complete -c skep -n "__fish_skep_using_subcommand run" -l busy-default -d 'What the session\'s prompts get while a turn runs, where they do not say' -r -f -a "refuse\t'It is refused'
-queue\t'It waits in the session\'s queue'"
+queue\t'It waits in the session\'s queue'
+steer\t'It goes into the turn that runs, if the agent takes it there'"
 complete -c skep -n "__fish_skep_using_subcommand run" -l model -d 'The agent\'s model, by the agent\'s own name for it' -r
 complete -c skep -n "__fish_skep_using_subcommand run" -l set -d 'Set one of the agent\'s own options; can be repeated' -r
 complete -c skep -n "__fish_skep_using_subcommand run" -l mcp-config -d 'Give the agent the MCP servers of this file, `{"mcpServers": {…}}`; can be repeated' -r -F
@@ -90,6 +92,7 @@ never\t'The next prompt, without the context'"
 complete -c skep -n "__fish_skep_using_subcommand run" -l socket -d 'The daemon\'s socket (also: SKEP_SOCKET)' -r -F
 complete -c skep -n "__fish_skep_using_subcommand run" -s y -l yes -d 'Allow everything: the same as `--permission-mode bypass`'
 complete -c skep -n "__fish_skep_using_subcommand run" -l queue -d 'If a turn runs in the session, queue the prompt: the same as `--when-busy queue`'
+complete -c skep -n "__fish_skep_using_subcommand run" -l steer -d 'If a turn runs in the session, give the prompt to the agent in that turn: the same as `--when-busy steer`'
 complete -c skep -n "__fish_skep_using_subcommand run" -l sandbox -d 'Run the agent in a sandbox (not supported yet)'
 complete -c skep -n "__fish_skep_using_subcommand run" -l keep -d 'Keep an unnamed session open'
 complete -c skep -n "__fish_skep_using_subcommand run" -s v -l verbose -d 'Say more'
@@ -106,7 +109,8 @@ plan\t'Reading is allowed, everything else denied'
 deny\t'Everything is denied'
 bypass\t'Everything is allowed'"
 complete -c skep -n "__fish_skep_using_subcommand bg" -l when-busy -d 'What happens to the prompt if a turn runs in the session' -r -f -a "refuse\t'It is refused'
-queue\t'It waits in the session\'s queue'"
+queue\t'It waits in the session\'s queue'
+steer\t'It goes into the turn that runs, if the agent takes it there'"
 complete -c skep -n "__fish_skep_using_subcommand bg" -l spawn-mode -d 'Where the session\'s files are' -r -f -a "same-dir\t'In the directory itself'
 worktree\t'In a worktree of its own (not supported yet)'"
 complete -c skep -n "__fish_skep_using_subcommand bg" -l max-turns -d 'How many prompts the session may run' -r
@@ -116,7 +120,8 @@ complete -c skep -n "__fish_skep_using_subcommand bg" -l allow -d 'Allow what fi
 complete -c skep -n "__fish_skep_using_subcommand bg" -l deny -d 'Deny what fits without asking. Of both, the first that fits decides' -r
 complete -c skep -n "__fish_skep_using_subcommand bg" -l permission-timeout -d 'Deny a permission request that nobody answers in this time: `90`, `5m`' -r
 complete -c skep -n "__fish_skep_using_subcommand bg" -l busy-default -d 'What the session\'s prompts get while a turn runs, where they do not say' -r -f -a "refuse\t'It is refused'
-queue\t'It waits in the session\'s queue'"
+queue\t'It waits in the session\'s queue'
+steer\t'It goes into the turn that runs, if the agent takes it there'"
 complete -c skep -n "__fish_skep_using_subcommand bg" -l model -d 'The agent\'s model, by the agent\'s own name for it' -r
 complete -c skep -n "__fish_skep_using_subcommand bg" -l set -d 'Set one of the agent\'s own options; can be repeated' -r
 complete -c skep -n "__fish_skep_using_subcommand bg" -l mcp-config -d 'Give the agent the MCP servers of this file, `{"mcpServers": {…}}`; can be repeated' -r -F
@@ -126,16 +131,19 @@ never\t'The next prompt, without the context'"
 complete -c skep -n "__fish_skep_using_subcommand bg" -l socket -d 'The daemon\'s socket (also: SKEP_SOCKET)' -r -F
 complete -c skep -n "__fish_skep_using_subcommand bg" -s y -l yes -d 'Allow everything: the same as `--permission-mode bypass`'
 complete -c skep -n "__fish_skep_using_subcommand bg" -l queue -d 'If a turn runs in the session, queue the prompt: the same as `--when-busy queue`'
+complete -c skep -n "__fish_skep_using_subcommand bg" -l steer -d 'If a turn runs in the session, give the prompt to the agent in that turn: the same as `--when-busy steer`'
 complete -c skep -n "__fish_skep_using_subcommand bg" -l sandbox -d 'Run the agent in a sandbox (not supported yet)'
 complete -c skep -n "__fish_skep_using_subcommand bg" -s v -l verbose -d 'Say more'
 complete -c skep -n "__fish_skep_using_subcommand bg" -l debug -d 'Write debug logs too'
 complete -c skep -n "__fish_skep_using_subcommand bg" -l json -d 'Print facts as JSON'
 complete -c skep -n "__fish_skep_using_subcommand bg" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c skep -n "__fish_skep_using_subcommand prompt" -l when-busy -d 'What happens to the prompt if a turn runs in the session' -r -f -a "refuse\t'It is refused'
-queue\t'It waits in the session\'s queue'"
+queue\t'It waits in the session\'s queue'
+steer\t'It goes into the turn that runs, if the agent takes it there'"
 complete -c skep -n "__fish_skep_using_subcommand prompt" -l timeout -d 'Cancel the turn after this time: `90`, `90s`, `5m`, `1h30m`' -r
 complete -c skep -n "__fish_skep_using_subcommand prompt" -l socket -d 'The daemon\'s socket (also: SKEP_SOCKET)' -r -F
 complete -c skep -n "__fish_skep_using_subcommand prompt" -l queue -d 'If a turn runs in the session, queue the prompt: the same as `--when-busy queue`'
+complete -c skep -n "__fish_skep_using_subcommand prompt" -l steer -d 'If a turn runs in the session, give the prompt to the agent in that turn: the same as `--when-busy steer`'
 complete -c skep -n "__fish_skep_using_subcommand prompt" -l retry-interrupted -d 'Run the turn that was cut off last again, as a new turn; the prompt is that one\'s'
 complete -c skep -n "__fish_skep_using_subcommand prompt" -l no-wait -d 'Do not watch: come back at once'
 complete -c skep -n "__fish_skep_using_subcommand prompt" -s v -l verbose -d 'Say more'
@@ -404,7 +412,8 @@ plan\t'Reading is allowed, everything else denied'
 deny\t'Everything is denied'
 bypass\t'Everything is allowed'"
 complete -c skep -n "__fish_skep_using_subcommand daemon; and __fish_seen_subcommand_from bg" -l when-busy -d 'What happens to the prompt if a turn runs in the session' -r -f -a "refuse\t'It is refused'
-queue\t'It waits in the session\'s queue'"
+queue\t'It waits in the session\'s queue'
+steer\t'It goes into the turn that runs, if the agent takes it there'"
 complete -c skep -n "__fish_skep_using_subcommand daemon; and __fish_seen_subcommand_from bg" -l spawn-mode -d 'Where the session\'s files are' -r -f -a "same-dir\t'In the directory itself'
 worktree\t'In a worktree of its own (not supported yet)'"
 complete -c skep -n "__fish_skep_using_subcommand daemon; and __fish_seen_subcommand_from bg" -l max-turns -d 'How many prompts the session may run' -r
@@ -414,7 +423,8 @@ complete -c skep -n "__fish_skep_using_subcommand daemon; and __fish_seen_subcom
 complete -c skep -n "__fish_skep_using_subcommand daemon; and __fish_seen_subcommand_from bg" -l deny -d 'Deny what fits without asking. Of both, the first that fits decides' -r
 complete -c skep -n "__fish_skep_using_subcommand daemon; and __fish_seen_subcommand_from bg" -l permission-timeout -d 'Deny a permission request that nobody answers in this time: `90`, `5m`' -r
 complete -c skep -n "__fish_skep_using_subcommand daemon; and __fish_seen_subcommand_from bg" -l busy-default -d 'What the session\'s prompts get while a turn runs, where they do not say' -r -f -a "refuse\t'It is refused'
-queue\t'It waits in the session\'s queue'"
+queue\t'It waits in the session\'s queue'
+steer\t'It goes into the turn that runs, if the agent takes it there'"
 complete -c skep -n "__fish_skep_using_subcommand daemon; and __fish_seen_subcommand_from bg" -l model -d 'The agent\'s model, by the agent\'s own name for it' -r
 complete -c skep -n "__fish_skep_using_subcommand daemon; and __fish_seen_subcommand_from bg" -l set -d 'Set one of the agent\'s own options; can be repeated' -r
 complete -c skep -n "__fish_skep_using_subcommand daemon; and __fish_seen_subcommand_from bg" -l mcp-config -d 'Give the agent the MCP servers of this file, `{"mcpServers": {…}}`; can be repeated' -r -F
@@ -424,6 +434,7 @@ never\t'The next prompt, without the context'"
 complete -c skep -n "__fish_skep_using_subcommand daemon; and __fish_seen_subcommand_from bg" -l socket -d 'The daemon\'s socket (also: SKEP_SOCKET)' -r -F
 complete -c skep -n "__fish_skep_using_subcommand daemon; and __fish_seen_subcommand_from bg" -s y -l yes -d 'Allow everything: the same as `--permission-mode bypass`'
 complete -c skep -n "__fish_skep_using_subcommand daemon; and __fish_seen_subcommand_from bg" -l queue -d 'If a turn runs in the session, queue the prompt: the same as `--when-busy queue`'
+complete -c skep -n "__fish_skep_using_subcommand daemon; and __fish_seen_subcommand_from bg" -l steer -d 'If a turn runs in the session, give the prompt to the agent in that turn: the same as `--when-busy steer`'
 complete -c skep -n "__fish_skep_using_subcommand daemon; and __fish_seen_subcommand_from bg" -l sandbox -d 'Run the agent in a sandbox (not supported yet)'
 complete -c skep -n "__fish_skep_using_subcommand daemon; and __fish_seen_subcommand_from bg" -s v -l verbose -d 'Say more'
 complete -c skep -n "__fish_skep_using_subcommand daemon; and __fish_seen_subcommand_from bg" -l debug -d 'Write debug logs too'

@@ -235,6 +235,8 @@ pub(crate) struct Session {
     recap: Option<String>,
     /// The running turn's prompt was given to the agent.
     prompted: bool,
+    /// Prompts that were steered into the turn, and of which the driver has not said that it has them.
+    steering: usize,
     seen: Seen,
     /// What the agent said of its settings.
     updates: Updates,

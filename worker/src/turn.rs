@@ -6,7 +6,8 @@
 //!            accept                          end
 //!   idle ──────────────▶ running ──────────────────────▶ idle ── next ──▶ running …
 //!     ▲                    │  ▲                            │
-//!     │                    └──┘ accept (queue), cancel     │ hold
+//!     │                    └──┘ accept (queue, steer),   │ hold
+//!     │                         cancel                     │
 //!     └──────── release, accept ◀──────────── held ◀───────┘
 //! ```
 
@@ -17,6 +18,10 @@ use skep_common::ids::PromptId;
 use skep_common::session::{Cause, Consent, ContentBlock, TurnInfo, WhenBusy};
 
 pub mod outcome;
+mod running;
+
+use running::Running;
+pub use running::{STEERED, STEERED_BYTES, Steering};
 
 /// How many ids of accepted prompts are remembered.
 pub const REMEMBERED: usize = 1000;
@@ -37,6 +42,10 @@ pub struct Prompt {
 }
 
 impl Prompt {
+    fn bytes(&self) -> usize {
+        self.content.iter().map(|ContentBlock::Text { text }| text.len()).sum()
+    }
+
     /// Its text: the text blocks, joined by newlines.
     #[must_use]
     pub fn text(&self) -> String {
@@ -51,6 +60,15 @@ pub enum Refusal {
     /// A turn runs, and the request said `refuse`.
     #[error("a turn is running; wait for it, or ask for the prompt to be queued")]
     Busy,
+    /// A turn runs, the request said `steer`, and the agent takes no prompts meanwhile.
+    #[error(
+        "a turn is running, and the session's agent takes no prompt meanwhile: ask for it to be queued \
+         (`when_busy` = `queue`)"
+    )]
+    CannotSteer,
+    /// The running turn has taken as many prompts as it may.
+    #[error("the running turn takes no more prompts: ask for it to be queued (`when_busy` = `queue`)")]
+    SteeredEnough,
     /// The queue is full.
     #[error("the session's prompt queue is full")]
     QueueFull,
@@ -65,6 +83,8 @@ pub enum Accepted {
         seq: u64,
         /// Whether it still waits.
         queued: bool,
+        /// The running turn's prompt, where it was steered into that turn.
+        steered_into: Option<PromptId>,
     },
     /// It is new. Journal it, then start what is to start.
     New {
@@ -74,6 +94,11 @@ pub enum Accepted {
         released: bool,
         /// Whether it waits behind another.
         queued: bool,
+    },
+    /// It is new, and belongs to the running turn from now on. Journal it, then give it to the agent.
+    Steered {
+        /// The prompt of that turn.
+        into: PromptId,
     },
 }
 
@@ -93,21 +118,16 @@ pub enum Cancelled {
 /// A turn that has ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ended {
-    /// Its prompt.
+    /// Its prompt, with all that was said in the turn.
     pub prompt: Prompt,
+    /// The prompts that were steered into it, and are over with it.
+    pub steered: Vec<PromptId>,
     /// Why a cancel was asked for, if one was.
     pub cancel: Option<Cause>,
 }
 
-#[derive(Debug)]
-struct Running {
-    prompt: Prompt,
-    started_at: Timestamp,
-    cancel: Option<Cause>,
-}
-
 /// The turn and the queue of one session.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Turns {
     running: Option<Running>,
     queue: VecDeque<Prompt>,
@@ -146,18 +166,24 @@ impl Turns {
     ///
     /// # Errors
     ///
-    /// When a turn runs and the caller does not want to wait, or the queue is full.
+    /// When a turn runs and the caller does not want to wait, the agent takes no prompts meanwhile (or no more), or the
+    /// queue is full.
     pub fn accept(
         &mut self,
         prompt: Prompt,
-        when_busy: WhenBusy,
+        how: (WhenBusy, Steering),
         now: Timestamp,
     ) -> Result<Accepted, Refusal> {
-        if let Some(seq) = self.seqs.get(&prompt.id) {
-            return Ok(Accepted::Duplicate { seq: *seq, queued: self.waits(prompt.id) });
+        if let Some(duplicate) = self.duplicate(prompt.id) {
+            return Ok(duplicate);
         }
-        if self.running.is_some() && when_busy == WhenBusy::Refuse {
-            return Err(Refusal::Busy);
+        if self.steers(how)?
+            && let Some(running) = &mut self.running
+        {
+            let id = prompt.id;
+            let into = running.steer(prompt)?;
+            self.numbered(id, 0);
+            return Ok(Accepted::Steered { into });
         }
         let waits = self.running.is_some() || !self.queue.is_empty();
         if waits && self.queue.len() >= self.limit {
@@ -171,14 +197,36 @@ impl Turns {
         Ok(Accepted::New { start, released, queued: start != Some(id) })
     }
 
+    /// Whether a new prompt would go into the running turn.
+    ///
+    /// # Errors
+    ///
+    /// When a turn runs, and the prompt can neither go into it nor wait for it.
+    pub fn steers(&self, how: (WhenBusy, Steering)) -> Result<bool, Refusal> {
+        let Some(running) = &self.running else { return Ok(false) };
+        match how {
+            (WhenBusy::Refuse, _) => Err(Refusal::Busy),
+            (WhenBusy::Steer, Steering::Never) => Err(Refusal::CannotSteer),
+            (WhenBusy::Steer, Steering::Now) => Ok(running.cancel.is_none()),
+            (WhenBusy::Steer, Steering::Later) | (WhenBusy::Queue, _) => Ok(false),
+        }
+    }
+
+    fn duplicate(&self, prompt: PromptId) -> Option<Accepted> {
+        let running = self.running.as_ref().filter(|running| running.steered.contains(&prompt));
+        let steered_into = running.map(|running| running.prompt.id);
+        let seq = *self.seqs.get(&prompt)?;
+        Some(Accepted::Duplicate { seq, queued: self.waits(prompt), steered_into })
+    }
+
     /// Takes a prompt that cannot run before a person has done something: it waits, and the queue is held.
     ///
     /// # Errors
     ///
     /// When the queue is full.
     pub fn shelve(&mut self, prompt: Prompt) -> Result<Accepted, Refusal> {
-        if let Some(seq) = self.seqs.get(&prompt.id) {
-            return Ok(Accepted::Duplicate { seq: *seq, queued: self.waits(prompt.id) });
+        if let Some(duplicate) = self.duplicate(prompt.id) {
+            return Ok(duplicate);
         }
         if self.queue.len() >= self.limit.max(1) {
             return Err(Refusal::QueueFull);
@@ -216,10 +264,10 @@ impl Turns {
         }
     }
 
-    /// Cancels the running turn (`None`), or whatever the prompt is doing.
+    /// Cancels the running turn (`None`), or whatever the prompt is doing. One that was steered is part of its turn.
     pub fn cancel(&mut self, prompt: Option<PromptId>, cause: Cause) -> Cancelled {
         if let Some(running) = &mut self.running
-            && prompt.is_none_or(|prompt| prompt == running.prompt.id)
+            && prompt.is_none_or(|prompt| prompt == running.prompt.id || running.steered.contains(&prompt))
         {
             return match running.cancel.replace(running.cancel.unwrap_or(cause)) {
                 None => Cancelled::Turn,
@@ -237,7 +285,8 @@ impl Turns {
 
     /// Ends the running turn, if one runs.
     pub fn end(&mut self) -> Option<Ended> {
-        self.running.take().map(|running| Ended { prompt: running.prompt, cancel: running.cancel })
+        let running = self.running.take()?;
+        Some(Ended { prompt: running.prompt, steered: running.steered, cancel: running.cancel })
     }
 
     /// Starts the next prompt, if none runs, one waits and the queue is not held.
@@ -246,7 +295,7 @@ impl Turns {
             return None;
         }
         let prompt = self.queue.pop_front()?;
-        Some(&self.running.insert(Running { prompt, started_at: now, cancel: None }).prompt)
+        Some(&self.running.insert(Running::new(prompt, now)).prompt)
     }
 
     /// Holds the queue; says how many prompts wait if this changed anything.

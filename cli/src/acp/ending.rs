@@ -79,6 +79,7 @@ mod tests {
     fn end(outcome: TurnOutcome) -> TurnEnded {
         TurnEnded {
             prompt: skep_common::ids::PromptId::random(),
+            steered: Vec::new(),
             outcome,
             cause: None,
             stop_reason: None,

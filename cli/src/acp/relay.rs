@@ -102,6 +102,11 @@ impl Relay {
                 let content = queued.or(started.content).filter(|_| told && !is_own);
                 content.map(Effect::Said).into_iter().collect()
             }
+            Event::PromptSteered(steered) => {
+                let is_own = self.own.remove(&steered.prompt);
+                let content = Some(steered.content).filter(|_| told && !is_own);
+                content.map(Effect::Said).into_iter().collect()
+            }
             Event::TurnEnded(ended) => {
                 self.running = None;
                 self.own.remove(&ended.prompt);
@@ -229,6 +234,19 @@ mod tests {
             feed(&mut relay, 6, "prompt_dropped", &json!({"prompt": P2, "cause": "person"})),
             "dropped"
         );
+    }
+
+    #[test]
+    fn c9_what_somebody_else_says_in_a_turn_is_told_where_it_was_said() {
+        let mut relay = Relay::new(History::Kept, 1);
+        let steered = |prompt: &str| {
+            let content = json!([{"type": "text", "text": "hi"}]);
+            json!({"prompt": prompt, "turn": P1, "content": content, "via": "x"})
+        };
+        assert_eq!(feed(&mut relay, 1, "prompt_steered", &steered(Q)), "", "the editor has it");
+        assert_eq!(feed(&mut relay, 2, "prompt_steered", &steered(P2)), SAID);
+        relay.own(Q.parse().unwrap());
+        assert_eq!(feed(&mut relay, 3, "prompt_steered", &steered(Q)), "");
     }
 
     #[test]

@@ -32,8 +32,9 @@ use crate::{capture, notify, question, start};
 
 /// Come back to a session: see its recent turns, follow it, prompt it, answer it.
 ///
-/// Without a session: the latest that needs you, else the latest. Typed lines are prompts, queued while a turn runs;
-/// `a` and `d` answer a permission request; `/daemon …` runs that command. Ctrl-C detaches. In a pipe it is `logs -f`.
+/// Without a session: the latest that needs you, else the latest. Typed lines are prompts, queued while a turn runs (or
+/// steered into it, in a session with `--busy-default steer`); `a` and `d` answer a permission request; `/daemon …`
+/// runs that command. Ctrl-C detaches. In a pipe it is `logs -f`.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct AttachArgs {
     /// The session: name, id, or the beginning of either.
@@ -218,6 +219,7 @@ impl<'a> Attached<'a> {
     fn is_on_screen(&self, record: &Record) -> bool {
         match &record.event {
             Event::PromptQueued(queued) => self.own.contains(&queued.prompt),
+            Event::PromptSteered(steered) => self.own.contains(&steered.prompt),
             Event::State(changed) => {
                 changed.state == SessionState::NeedsYou && !self.waiting.is_empty() && !self.read_only
             }
@@ -292,13 +294,20 @@ impl<'a> Attached<'a> {
     }
 
     async fn prompt(&mut self, line: &str) -> Result<(), CliError> {
-        let mut request = start::prompt(line, Consent::OwnCommand, Some(WhenBusy::Queue), None);
+        // Nothing that a person typed is refused for being early.
+        let when_busy = match self.session.options.when_busy {
+            Some(WhenBusy::Steer) => WhenBusy::Steer,
+            Some(WhenBusy::Queue | WhenBusy::Refuse) | None => WhenBusy::Queue,
+        };
+        let mut request = start::prompt(line, Consent::OwnCommand, Some(when_busy), None);
         let client = self.follower.client();
         request.environment = capture::environment(self.ctx, client, Some(&self.session.agent)).await?;
         self.own.extend(request.id);
         let accepted = self.follower.client().prompt(self.session.id, &request).await?;
         if accepted.queued {
-            self.ctx.screen.say("queued behind the turn that runs");
+            self.ctx.screen.say(start::QUEUED);
+        } else if accepted.steered_into.is_some() {
+            self.ctx.screen.say(start::STEERED);
         }
         Ok(())
     }

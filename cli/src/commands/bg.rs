@@ -48,7 +48,9 @@ fn report(ctx: &Context, accepted: &RunAccepted) -> Result<(), crate::error::Cli
     let mode = session.permission_mode;
     ctx.screen.say_more(format!("mode {}: {}", words::mode(mode), words::mode_asks(mode)));
     if accepted.prompt.queued {
-        ctx.screen.say_more("queued behind the turn that runs");
+        ctx.screen.say_more(start::QUEUED);
+    } else if accepted.prompt.steered_into.is_some() {
+        ctx.screen.say_more(start::STEERED);
     }
     ctx.screen.say_more(format!(
         "skep attach {label} · skep logs -f {label} · skep wait {label} · skep kill {label}"

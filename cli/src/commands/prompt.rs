@@ -49,7 +49,11 @@ pub(crate) async fn run(ctx: &Context, args: PromptArgs) -> Outcome {
         if ctx.screen.json() {
             ctx.screen.value(&accepted)?;
         } else {
-            let word = if accepted.queued { "queued" } else { "running" };
+            let word = match &accepted {
+                accepted if accepted.queued => "queued",
+                accepted if accepted.steered_into.is_some() => "steered",
+                _ => "running",
+            };
             ctx.screen.line(format!("{word}: prompt {} in session {}", accepted.prompt, args.session))?;
         }
         return Ok(Exit::Completed);

@@ -41,7 +41,9 @@ pub(crate) async fn run(ctx: &Context, args: RunArgs) -> Outcome {
     if !ctx.screen.json() {
         ctx.screen.say(start::headline(&accepted.session));
         if accepted.prompt.queued {
-            ctx.screen.say_more("queued behind the turn that runs");
+            ctx.screen.say_more(start::QUEUED);
+        } else if accepted.prompt.steered_into.is_some() {
+            ctx.screen.say_more(start::STEERED);
         }
     }
     let _registration = register(ctx, &accepted.session);

@@ -25,7 +25,7 @@ pub struct PromptRequest {
     /// Whose consent comes with it; `own_command` is honoured over the Unix socket only, from outside any session.
     #[serde(default)]
     pub consent: Consent,
-    /// Seconds until its turn is cancelled.
+    /// Seconds until its turn is cancelled. A prompt that is steered has no turn of its own, and no time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout_seconds: Option<u64>,
     /// The client's variables for the session's agent, of those that `GET /agents` lists; kept in memory only. Taken
@@ -50,8 +50,11 @@ pub struct PromptAccepted {
     pub queued: bool,
     /// Whether this id had been accepted before.
     pub duplicate: bool,
-    /// The seq of its `prompt_queued` event: follow with `?after=seq - 1`.
+    /// The seq of its `prompt_queued` or `prompt_steered` event: follow with `?after=seq - 1`.
     pub seq: u64,
+    /// The prompt of the running turn into which it was steered; it ends with that turn.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub steered_into: Option<PromptId>,
 }
 
 /// `POST /runs`: create or continue a session and prompt it, in one.

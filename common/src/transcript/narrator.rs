@@ -41,6 +41,7 @@ impl Narrator {
             Event::Update(raw) => update::pieces(raw, self.turn.words(), &mut self.told),
             Event::PromptQueued(prompt) => self.prompted(prompt),
             Event::TurnStarted(turn) => self.started(turn),
+            Event::PromptSteered(prompt) => vec![Piece::Prompt(prompt_text(&prompt.content))],
             Event::PromptDropped(dropped) => {
                 self.queued.remove(&dropped.prompt);
                 if self.turn.is(dropped.prompt) {

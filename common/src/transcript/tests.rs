@@ -74,6 +74,20 @@ fn c5_a_conversation_reads_as_one() {
 }
 
 #[test]
+fn c5_a_steered_prompt_stands_where_the_agent_got_it() {
+    let steered = json!({"prompt": SECOND, "turn": PROMPT, "content": [{"type": "text", "text": "no, two"}], "via": "x"});
+    let events = [
+        queued(PROMPT, "one"),
+        started(PROMPT),
+        says("ok"),
+        ("prompt_steered", steered),
+        says("two"),
+        ended(PROMPT),
+    ];
+    assert_eq!(text(&events), "> one\nok\n> no, two\ntwo\n✓ completed\n");
+}
+
+#[test]
 fn q6_a_queued_prompt_stands_where_its_turn_begins() {
     let events = [
         queued(PROMPT, "one"),

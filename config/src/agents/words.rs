@@ -14,6 +14,18 @@ pub enum Driver {
     ClaudeStream,
 }
 
+impl Driver {
+    /// Whether an agent that is driven so takes prompts while a turn runs. ACP has no word for that, and what an agent
+    /// does with a second prompt all the same differs from one to the next.
+    #[must_use]
+    pub const fn steers(self) -> bool {
+        match self {
+            Self::ClaudeStream => true,
+            Self::Acp | Self::Oneshot => false,
+        }
+    }
+}
+
 choice!(Driver { "acp" => Acp, "oneshot" => Oneshot, "claude-stream" => ClaudeStream });
 
 /// How an agent's session is brought back in a new process.

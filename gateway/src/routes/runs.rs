@@ -126,10 +126,12 @@ async fn end(mut follower: Follower, accepted: &RunAccepted) -> Result<(TurnSumm
             let Ok(Record { at, event, .. }) = record.decode() else { continue };
             match event {
                 Event::TurnStarted(started) => runs = started.prompt == prompt,
+                Event::PromptSteered(steered) if steered.prompt == prompt => runs = true,
                 Event::Update(update) if runs => say(&mut text, update.get()),
-                Event::TurnEnded(ended) if ended.prompt == prompt => {
+                Event::TurnEnded(ended) if ended.ends(prompt) => {
                     let (outcome, cause, detail, usage) =
                         (ended.outcome, ended.cause, ended.detail, ended.usage);
+                    let prompt = ended.prompt;
                     return Ok((TurnSummary { prompt, outcome, cause, detail, usage, ended_at: at }, text));
                 }
                 Event::PromptDropped(dropped) if dropped.prompt == prompt => {

@@ -395,7 +395,7 @@ impl Worker {
                 self.report(worker, session, SessionState::Idle);
             }
         }
-        Reply::Prompt { queued: false, duplicate: false, seq }
+        Reply::Prompt { queued: false, duplicate: false, seq, steered_into: None }
     }
 
     async fn cancel(&mut self, worker: &WorkerId, session: SessionId) -> Reply {
@@ -423,6 +423,7 @@ impl Worker {
 fn ended(prompt: PromptId, outcome: TurnOutcome) -> Event {
     Event::TurnEnded(TurnEnded {
         prompt,
+        steered: Vec::new(),
         outcome,
         cause: None,
         stop_reason: None,

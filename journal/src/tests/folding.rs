@@ -2,11 +2,11 @@
 
 use proptest::prelude::*;
 use skep_common::event::{
-    AgentExited, AgentStarted, Event, PermissionResolved, PromptDropped, QueueHeld, QueueReleased, Record,
-    SessionClosed, StateChanged, TurnEnded, TurnStarted, WriterOpened,
+    AgentExited, AgentStarted, Event, PermissionResolved, PromptDropped, PromptSteered, QueueHeld,
+    QueueReleased, Record, SessionClosed, StateChanged, TurnEnded, TurnStarted, WriterOpened,
 };
 use skep_common::ids::{AnswerId, PermissionId, PromptId};
-use skep_common::session::{Cause, DecidedBy, Resolution, SessionState, TurnOutcome};
+use skep_common::session::{Cause, Consent, ContentBlock, DecidedBy, Resolution, SessionState, TurnOutcome};
 use skep_common::usage::Usage;
 
 use super::recovery::{asks, prompt};
@@ -23,12 +23,31 @@ where
 fn ended(prompt: PromptId, outcome: TurnOutcome) -> Event {
     Event::TurnEnded(TurnEnded {
         prompt,
+        steered: Vec::new(),
         outcome,
         cause: None,
         stop_reason: None,
         detail: None,
         exit_code: None,
         usage: Usage::default(),
+    })
+}
+
+fn ended_with(prompt: PromptId, steered: PromptId) -> Event {
+    match ended(prompt, TurnOutcome::Failed) {
+        Event::TurnEnded(ended) => Event::TurnEnded(TurnEnded { steered: vec![steered], ..ended }),
+        other => other,
+    }
+}
+
+fn steered(prompt: PromptId, turn: PromptId) -> Event {
+    let content = vec![ContentBlock::Text { text: format!("steered {prompt}") }];
+    Event::PromptSteered(PromptSteered {
+        prompt,
+        turn,
+        content,
+        via: "test".to_owned(),
+        consent: Consent::None,
     })
 }
 
@@ -52,6 +71,8 @@ fn event() -> impl Strategy<Value = Event> {
         1 => Just(Event::QueueReleased(QueueReleased { via: "test".to_owned() })),
         6 => few().prop_map(|n| Event::TurnStarted(TurnStarted { prompt: id(n), content: None })),
         6 => few().prop_map(|n| ended(id(n), TurnOutcome::Completed)),
+        2 => (few(), few()).prop_map(|(n, m)| ended_with(id(n), id(m))),
+        4 => (few(), few()).prop_map(|(n, m)| steered(id(n), id(m))),
         3 => Just(update("hello")),
         4 => (few(), few()).prop_map(|(n, m)| asks(id(n), id(m))),
         4 => (few(), few()).prop_map(|(n, m)| resolved(id(n), Resolution::Allowed, id(m))),
@@ -80,7 +101,10 @@ fn check(projection: &Projection) {
     for n in 0..6 {
         let prompt: PromptId = id(n);
         assert_eq!(waits.contains(&prompt), fate(n) == Some(Fate::Queued), "{n} in the queue");
-        let runs = projection.turn.as_ref().is_some_and(|turn| turn.prompt == prompt);
+        let runs = projection
+            .turn
+            .as_ref()
+            .is_some_and(|turn| turn.prompt == prompt || turn.steered.contains(&prompt));
         assert_eq!(runs, fate(n) == Some(Fate::Running), "{n} running");
         let asked = projection.waiting.iter().filter(|waiting| waiting.id == id(n)).count();
         assert!(asked <= 1);
@@ -188,4 +212,32 @@ fn n7_the_first_answer_wins_and_the_same_answer_gets_the_same_reply() {
     let mut heard = events.to_vec();
     heard.push(update("working"));
     assert!(fold(&heard).undelivered.is_empty());
+}
+
+#[test]
+fn a_steered_prompt_runs_and_ends_with_its_turn_and_is_run_again_with_it() {
+    let (own, more): (PromptId, PromptId) = (id(1), id(2));
+    let start = Event::TurnStarted(TurnStarted { prompt: own, content: None });
+    let fate = |projection: &Projection| projection.prompt(more).map(|record| (record.seq, record.fate));
+    let mut begun = vec![prompt(own), start, steered(more, own)];
+    let projection = fold(&begun);
+    assert_eq!(fate(&projection), Some((3, Fate::Running)));
+
+    // A torn journal: whoever repairs it ends both.
+    let interruption = interruption(&projection, Cause::WorkerCrashed);
+    let end = interruption.iter().find_map(|event| match event {
+        Event::TurnEnded(ended) => Some(ended),
+        _ => None,
+    });
+    assert!(end.is_some_and(|end| end.ends(own) && end.ends(more) && !end.ends(id(3))), "{interruption:?}");
+    let projection = fold(&[begun.clone(), interruption].concat());
+    assert_eq!(fate(&projection), Some((3, Fate::Ended(TurnOutcome::Interrupted))));
+    let again = projection.cut_off.unwrap().content;
+    assert_eq!(again.last(), Some(&ContentBlock::Text { text: format!("steered {more}") }));
+
+    // An end that does not name it ends it all the same; so does one whose beginning is lost.
+    begun.push(ended(own, TurnOutcome::Failed));
+    assert_eq!(fate(&fold(&begun)), Some((3, Fate::Ended(TurnOutcome::Failed))));
+    assert_eq!(fate(&fold(&begun[2..])), Some((1, Fate::Ended(TurnOutcome::Unknown))));
+    assert_eq!(fate(&fold(&[ended_with(own, more)])), Some((1, Fate::Ended(TurnOutcome::Failed))));
 }

@@ -6,7 +6,7 @@ use skep_common::code::{ApiError, Code};
 use skep_common::ids::{SessionId, SessionName};
 use skep_common::session::{
     Cause, PermissionMode, SessionFile, SessionKind, SessionOptions, SessionSnapshot, SessionSpec,
-    SessionState,
+    SessionState, WhenBusy,
 };
 
 use super::core::{Act, Core, Effect, Intake, ReplyTo, Waiter, answer, shutting_down};
@@ -22,6 +22,8 @@ pub(crate) struct CheckedCreate {
     pub(crate) name: Option<SessionName>,
     /// Its agent, which exists.
     pub(crate) agent: Choice<String>,
+    /// Whether that takes prompts while a turn runs.
+    pub(crate) steers: bool,
     /// Its directory: absolute, symlinks resolved, allowed.
     pub(crate) cwd: String,
     /// Its permission mode.
@@ -46,6 +48,13 @@ pub(crate) enum Choice<T> {
 }
 
 impl<T: PartialEq> Choice<T> {
+    /// The value.
+    pub(crate) fn value(&self) -> &T {
+        match self {
+            Self::Given(value) | Self::Default(value) => value,
+        }
+    }
+
     fn into_inner(self) -> T {
         match self {
             Self::Given(value) | Self::Default(value) => value,
@@ -102,6 +111,11 @@ impl Core {
             let message =
                 format!("{} sessions are open, the limit (session.max_sessions)", self.policy.max_sessions);
             return Err(ApiError::new(Code::TooManySessions, message));
+        }
+        if request.options.when_busy == Some(WhenBusy::Steer) && !request.steers {
+            let message =
+                "options.when_busy: the agent takes no prompt while a turn runs; `queue` lets them wait";
+            return Err(ApiError::new(Code::NotSupported, message));
         }
         Ok(None)
     }

@@ -225,7 +225,7 @@ pub(crate) fn recall(dir: &Path, act: &Act) -> Result<Reply, ApiError> {
     let done = Projection::load(dir).ok().and_then(|(projection, _)| match act {
         Act::Prompt { prompt, .. } => {
             let record = projection.prompt(*prompt)?;
-            Some(Ok(Reply::Prompt { queued: false, duplicate: true, seq: record.seq }))
+            Some(Ok(Reply::Prompt { queued: false, duplicate: true, seq: record.seq, steered_into: None }))
         }
         Act::Answer { permission, answer, .. } => {
             let resolved = projection.resolution(*permission)?;

@@ -115,6 +115,7 @@ impl Engine {
             }
         };
         check_rules(&request.options)?;
+        let steers = settings.agent(agent.value()).is_ok_and(|preset| preset.driver.steers());
         let (cwd, roots) = (request.cwd, settings.session.allowed_roots.clone());
         let checked = tokio::task::spawn_blocking(move || directory::check(&cwd, &roots)).await;
         let cwd = checked.map_err(|_| ApiError::new(Code::Internal, "the check of cwd crashed"))??;
@@ -126,6 +127,7 @@ impl Engine {
             id: request.id,
             name: request.name,
             agent,
+            steers,
             cwd,
             mode,
             kind: request.kind,
@@ -181,11 +183,12 @@ impl Engine {
         }
     }
 
-    /// Runs a prompt, or queues it. A session that is not held by a worker wakes for it.
+    /// Runs a prompt, queues it, or steers it into the turn that runs. A session that is not held by a worker wakes for it.
     ///
     /// # Errors
     ///
-    /// `session_busy`, `session_closed`, `queue_full`, `pool_full`, `worker_gone` (safe to repeat with the same id).
+    /// `session_busy`, `not_supported` (the agent cannot be steered), `session_closed`, `queue_full`, `pool_full`,
+    /// `worker_gone` (safe to repeat with the same id).
     pub async fn prompt(
         &self,
         session: SessionId,
@@ -218,8 +221,8 @@ impl Engine {
             repeatable,
         };
         match self.act(session, act).await? {
-            Reply::Prompt { queued, duplicate, seq } => {
-                Ok(PromptAccepted { session, prompt, queued, duplicate, seq })
+            Reply::Prompt { queued, duplicate, seq, steered_into } => {
+                Ok(PromptAccepted { session, prompt, queued, duplicate, seq, steered_into })
             }
             _ => Err(nonsense()),
         }

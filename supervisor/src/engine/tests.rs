@@ -169,7 +169,7 @@ fn code<T: fmt::Debug>(result: Result<T, ApiError>) -> Code {
 }
 
 fn accepted() -> Reply {
-    Reply::Prompt { queued: false, duplicate: false, seq: 4 }
+    Reply::Prompt { queued: false, duplicate: false, seq: 4, steered_into: None }
 }
 
 #[tokio::test(start_paused = true)]

@@ -9,11 +9,15 @@
 //! | `args` | says its own arguments |
 //! | `ask COMMAND` | asks to use its shell; says what the answer was |
 //! | `wait` | goes on when it is interrupted |
+//! | `take` | waits for another prompt and takes it into the turn: its script runs here |
+//! | `queues` | waits for another prompt, which then waits for the turn's end |
 //! | `noise` | lines that no client can understand |
 //! | `fail WHY` | ends the turn with an error |
 //!
-//! `--resume ID` fails unless something was remembered under that id. `--mute` never answers, `--exit CODE` ends at once.
+//! `--resume ID` fails unless something was remembered under that id. `--mute` never answers, `--exit CODE` ends at once,
+//! `--no-reports` says nothing of what becomes of prompts.
 
+use std::collections::VecDeque;
 use std::fs;
 use std::io::{BufRead as _, Write as _};
 use std::path::PathBuf;
@@ -48,8 +52,10 @@ fn main() -> ExitCode {
             }
         }
     });
-    let mute = args.iter().any(|arg| arg == "--mute");
-    Fake { incoming, session, args, messages: 0, mute, interrupted: false }.serve();
+    let has = |name: &str| args.iter().any(|arg| arg == name);
+    let (mute, reports) = (has("--mute"), !has("--no-reports"));
+    let (queue, taken) = (VecDeque::new(), Vec::new());
+    Fake { incoming, session, args, messages: 0, mute, reports, queue, taken, interrupted: false }.serve();
     ExitCode::SUCCESS
 }
 
@@ -59,30 +65,88 @@ struct Fake {
     args: Vec<String>,
     messages: u64,
     mute: bool,
+    reports: bool,
+    /// Prompts that wait.
+    queue: VecDeque<Value>,
+    /// The ids of those that the turn has.
+    taken: Vec<String>,
     interrupted: bool,
 }
 
 impl Fake {
     fn serve(&mut self) {
-        while let Ok(line) = self.incoming.recv() {
-            if self.mute {
-                continue;
+        loop {
+            while let Some(prompt) = self.queue.pop_front() {
+                self.turn(&prompt);
             }
-            match (line["type"].as_str(), line["request"]["subtype"].as_str()) {
-                (Some("control_request"), Some("initialize" | "interrupt")) => answer(&line),
-                (Some("user"), _) => self.turn(line["message"]["content"].clone()),
-                _ => {}
+            let Ok(line) = self.incoming.recv() else { return };
+            if !self.mute {
+                self.receive(&line);
+                self.interrupted = false;
             }
         }
     }
 
-    fn turn(&mut self, content: Value) {
-        say(&json!({"type": "system", "subtype": "init", "session_id": self.session}));
-        let blocks = content.as_array().expect("blocks");
+    /// Takes note of a line, whether a turn runs or not.
+    fn receive(&mut self, line: &Value) {
+        match (line["type"].as_str(), line["request"]["subtype"].as_str()) {
+            (Some("control_request"), Some("initialize")) => answer(line),
+            (Some("control_request"), Some("interrupt")) => {
+                self.interrupted = true;
+                answer(line);
+            }
+            (Some("control_request"), Some("cancel_async_message")) => {
+                let uuid = &line["request"]["message_uuid"];
+                if let Some(at) = self.queue.iter().position(|prompt| prompt["uuid"] == *uuid) {
+                    self.queue.remove(at);
+                    self.report(uuid, "cancelled");
+                }
+                answer(line);
+            }
+            (Some("user"), _) => {
+                self.report(&line["uuid"], "queued");
+                self.queue.push_back(line.clone());
+            }
+            _ => {}
+        }
+    }
+
+    fn report(&self, uuid: &Value, state: &str) {
+        if self.reports {
+            say(&json!({"type": "command_lifecycle", "command_uuid": uuid, "state": state}));
+        }
+    }
+
+    /// Has a prompt in the turn from here on; its script.
+    fn take(&mut self, prompt: &Value) -> String {
+        self.report(&prompt["uuid"], "started");
+        self.taken.extend(prompt["uuid"].as_str().map(str::to_owned));
+        let blocks = prompt["message"]["content"].as_array().expect("blocks");
         let texts: Vec<&str> = blocks.iter().filter_map(|block| block["text"].as_str()).collect();
-        let script = texts.join("\n");
+        texts.join("\n")
+    }
+
+    fn turn(&mut self, prompt: &Value) {
+        let script = self.take(prompt);
+        say(&json!({"type": "system", "subtype": "init", "session_id": self.session}));
         let mut end = json!({"subtype": "success", "is_error": false, "stop_reason": "end_turn",
             "terminal_reason": "completed"});
+        self.run(&script, &mut end);
+        let interrupted = std::mem::take(&mut self.interrupted);
+        if interrupted {
+            end = json!({"subtype": "error_during_execution", "is_error": true, "stop_reason": null,
+                "terminal_reason": "aborted_streaming"});
+        }
+        end["type"] = json!("result");
+        end["usage"] = json!({"input_tokens": 5, "output_tokens": 2});
+        end["total_cost_usd"] = json!(0.25);
+        say(&end);
+        for uuid in std::mem::take(&mut self.taken) {
+            self.report(&json!(uuid), if interrupted { "cancelled" } else { "completed" });
+        }
+    }
+
+    fn run(&mut self, script: &str, end: &mut Value) {
         for line in script.lines() {
             let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
             match word {
@@ -105,19 +169,24 @@ impl Fake {
                     raw("{]\nno json\n[1]\n7\n{\"type\":\"hologram\"}\n{\"type\":\"control_request\"}\n");
                 }
                 "wait" => drop(self.until("interrupt")),
-                "fail" => end = json!({"subtype": "success", "is_error": true, "result": rest}),
+                "take" => {
+                    while self.queue.is_empty() {
+                        drop(self.until("user"));
+                    }
+                    let prompt = self.queue.pop_front().expect("it has come");
+                    let script = self.take(&prompt);
+                    self.run(&script, end);
+                }
+                "queues" => {
+                    while self.queue.is_empty() {
+                        drop(self.until("user"));
+                    }
+                }
+                "fail" => *end = json!({"subtype": "success", "is_error": true, "result": rest}),
                 // A recap, or nothing that we know.
                 _ => {}
             }
         }
-        if std::mem::take(&mut self.interrupted) {
-            end = json!({"subtype": "error_during_execution", "is_error": true, "stop_reason": null,
-                "terminal_reason": "aborted_streaming"});
-        }
-        end["type"] = json!("result");
-        end["usage"] = json!({"input_tokens": 5, "output_tokens": 2});
-        end["total_cost_usd"] = json!(0.25);
-        say(&end);
     }
 
     /// In two parts, and then whole.
@@ -157,16 +226,12 @@ impl Fake {
         self.speak(&format!("answered {behaviour} with {rules} rules"));
     }
 
-    /// Waits for a line of this type or subtype; interrupts are answered.
+    /// Waits for a line of this type or subtype.
     fn until(&mut self, what: &str) -> Value {
         loop {
             let Ok(line) = self.incoming.recv() else { quit() };
-            let subtype = line["request"]["subtype"].as_str();
-            if subtype == Some("interrupt") {
-                self.interrupted = true;
-                answer(&line);
-            }
-            if line["type"] == what || subtype == Some(what) {
+            self.receive(&line);
+            if line["type"] == what || line["request"]["subtype"] == what {
                 return line;
             }
         }

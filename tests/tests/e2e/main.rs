@@ -71,6 +71,9 @@ mod oneshot;
 mod claude_stream;
 
 #[cfg(test)]
+mod steering;
+
+#[cfg(test)]
 mod shared_agents;
 
 #[cfg(test)]

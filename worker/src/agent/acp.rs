@@ -12,6 +12,7 @@ use std::path::PathBuf;
 
 use jiff::Timestamp;
 use serde_json::value::RawValue;
+use skep_common::ids::PromptId;
 use skep_common::session::ContentBlock;
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
@@ -46,6 +47,8 @@ const COMMANDS: usize = 128;
 pub(crate) enum ToAgent {
     /// A prompt; one at a time.
     Prompt(Vec<ContentBlock>),
+    /// Another prompt for the turn that runs; only for a driver that says [`Said::Steered`].
+    Steer(PromptId, Vec<ContentBlock>),
     /// End the turn.
     Cancel,
     /// The answer to a permission request: an option, or cancelled.
@@ -95,6 +98,8 @@ pub(crate) enum Said {
     Wants(Wish),
     /// It asks no more what it asked under this id.
     TakesBack(Id),
+    /// A steered prompt has come: what is answered from here on is answered to it, too.
+    Steered,
     /// The answer to the prompt.
     Answered(Result<outcome::Stop, String>),
     /// A remark about what it said.
@@ -408,6 +413,8 @@ fn obey(connection: &mut Connection, desk: &mut Desk, command: ToAgent) -> Resul
             connection.prompt = Some(connection.request("session/prompt", &params)?);
             Ok(())
         }
+        // ACP has no word for it; the session knows that.
+        ToAgent::Steer(..) => Ok(()),
         ToAgent::Cancel => {
             desk.turn_is_cancelled();
             connection.cancel()

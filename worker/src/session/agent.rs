@@ -238,6 +238,9 @@ impl Session {
                     self.append(std::mem::take(&mut updates)).await?;
                     self.taken_back(&id).await?;
                 }
+                Said::Steered => self.steering = self.steering.saturating_sub(1),
+                // It ended the turn before it had heard of a prompt that is on its way: that one has gone on with it.
+                Said::Answered(_) if self.steering > 0 => {}
                 Said::Answered(answer) => {
                     self.append(std::mem::take(&mut updates)).await?;
                     self.answered(answer).await?;

@@ -32,13 +32,18 @@ impl Session {
         self.spec.options.limits.or(self.shared.settings.session.limits)
     }
 
-    /// Refuses a new prompt to a session whose limit is used up, by turns that ran or that wait.
-    pub(super) fn affordable(&self, prompt: PromptId) -> Result<(), Fault> {
+    /// Refuses a new prompt to a session whose limit is used up, by turns that ran or that wait. One that `steers` begins
+    /// no turn: it belongs to the one that runs.
+    pub(super) fn affordable(&self, prompt: PromptId, steers: bool) -> Result<(), Fault> {
         if self.turns.knows(prompt) {
             return Ok(());
         }
         let waiting = u64::try_from(self.turns.queued().len()).unwrap_or(u64::MAX);
-        let used = Used { turns: self.used.turns.saturating_add(waiting), ..self.used.clone() };
+        let turns = match steers {
+            true => self.used.turns.saturating_sub(1),
+            false => self.used.turns.saturating_add(waiting),
+        };
+        let used = Used { turns, ..self.used.clone() };
         match self.limits().used_up(&used).or_else(|| self.full()) {
             None => Ok(()),
             Some(why) => {

@@ -198,6 +198,7 @@ impl Opening {
             credentials: Credentials::new(self.environment, projection.keys.clone()),
             recap: None,
             prompted: false,
+            steering: 0,
             seen: Seen::default(),
             updates: self.updates,
             silent_since: None,

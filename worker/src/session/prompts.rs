@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use skep_common::code::{ApiError, Code};
 use skep_common::environment::needs;
 use skep_common::event::{
-    Event, PromptDropped, PromptQueued, QueueHeld, QueueReleased, TurnEnded, TurnStarted,
+    Event, PromptDropped, PromptQueued, PromptSteered, QueueHeld, QueueReleased, TurnEnded, TurnStarted,
 };
 use skep_common::ids::{PromptId, RequestId};
 use skep_common::protocol::Reply;
@@ -18,7 +18,17 @@ use super::journal::Broken;
 use super::{Fault, Session, Slot};
 use crate::agent::acp::{Stop, ToAgent};
 use crate::turn::outcome::{End, Seen, stopped};
-use crate::turn::{Accepted, Cancelled, Prompt, Refusal};
+use crate::turn::{Accepted, Cancelled, Prompt, Refusal, Steering};
+
+/// What follows once a prompt is journalled and acknowledged.
+#[derive(Debug)]
+enum Then {
+    Nothing,
+    /// A turn begins.
+    Begin,
+    /// The agent is given the prompt in the turn that runs.
+    Steer(PromptId, Vec<ContentBlock>),
+}
 
 /// What follows the end of a turn.
 #[derive(Debug)]
@@ -30,7 +40,8 @@ pub(super) enum After {
 }
 
 impl Session {
-    /// Accepts a prompt, journals it, acknowledges it, and starts its turn if nothing else runs.
+    /// Accepts a prompt, journals it, acknowledges it, and starts its turn if nothing else runs (or gives it to the agent
+    /// in the turn that does).
     pub(super) async fn prompt(
         &mut self,
         request: RequestId,
@@ -38,11 +49,16 @@ impl Session {
         (when_busy, retry): (WhenBusy, bool),
         via: String,
     ) -> Result<(), Broken> {
-        let mut start = None;
-        let done = self.accept(prompt, (when_busy, retry), via, &mut start).await;
+        let mut then = Then::Nothing;
+        let done = self.accept(prompt, (when_busy, retry), via, &mut then).await;
         self.acknowledge(request, done)?;
-        if start.is_some() {
-            self.begin_turn();
+        match then {
+            Then::Nothing => {}
+            Then::Begin => self.begin_turn(),
+            Then::Steer(prompt, content) => {
+                self.steering += 1;
+                self.tell(ToAgent::Steer(prompt, content));
+            }
         }
         Ok(())
     }
@@ -52,20 +68,21 @@ impl Session {
         mut prompt: Prompt,
         (when_busy, retry): (WhenBusy, bool),
         via: String,
-        started: &mut Option<PromptId>,
+        then: &mut Then,
     ) -> Result<Reply, Fault> {
         if let Some(before) = self.history.prompt(prompt.id)
             && before.fate != Fate::Queued
         {
-            return Ok(Reply::Prompt { queued: false, duplicate: true, seq: before.seq });
+            return Ok(Reply::Prompt { queued: false, duplicate: true, seq: before.seq, steered_into: None });
         }
         if let Some(ending) = &self.ending
             && !self.turns.knows(prompt.id)
         {
             return Err(ending.refusal().into());
         }
-        self.affordable(prompt.id)?;
         let id = prompt.id;
+        let how = (when_busy, self.can_steer());
+        self.affordable(id, self.turns.steers(how) == Ok(true))?;
         let mut events = Vec::new();
         if retry && !self.turns.knows(id) {
             self.again(&mut prompt)?;
@@ -74,37 +91,66 @@ impl Session {
                 superseded.map(|prompt| Event::PromptDropped(PromptDropped { prompt, cause: Cause::Person })),
             );
         }
-        let queued_event = Event::PromptQueued(PromptQueued {
+        let queued_event = PromptQueued {
             prompt: id,
             content: prompt.content.clone(),
             via: via.clone(),
             consent: prompt.consent,
             timeout_seconds: prompt.timeout_seconds,
             retry_of: prompt.retry_of,
-        });
+        };
         let missing = self.missing_keys();
         let accepted = match missing.as_slice() {
-            [] => self.turns.accept(prompt, when_busy, Timestamp::now()),
+            [] => self.turns.accept(prompt, how, Timestamp::now()),
             _ => self.turns.shelve(prompt),
         };
-        let (start, released, queued) = match accepted {
-            Err(refusal) => return Err(refused(refusal).into()),
-            Ok(Accepted::Duplicate { seq, queued }) => {
-                return Ok(Reply::Prompt { queued, duplicate: true, seq });
+        let (start, released, queued) = match accepted.map_err(refused)? {
+            Accepted::Duplicate { seq, queued, steered_into } => {
+                return Ok(Reply::Prompt { queued, duplicate: true, seq, steered_into });
             }
-            Ok(Accepted::New { start, released, queued }) => (start, released, queued),
+            Accepted::Steered { into } => {
+                return self.steered(into, queued_event, then).await;
+            }
+            Accepted::New { start, released, queued } => (start, released, queued),
         };
         if released {
             events.push(Event::QueueReleased(QueueReleased { via }));
         }
         let before = u64::try_from(events.len()).unwrap_or_default();
-        events.push(queued_event);
+        events.push(Event::PromptQueued(queued_event));
         self.announce_turn(start, &mut events);
         events.extend(self.need_keys(&missing));
         let seq = self.commit(events).await? + before;
         self.turns.numbered(id, seq);
-        *started = start;
-        Ok(Reply::Prompt { queued, duplicate: false, seq })
+        if start.is_some() {
+            *then = Then::Begin;
+        }
+        Ok(Reply::Prompt { queued, duplicate: false, seq, steered_into: None })
+    }
+
+    /// Whether the session's agent takes prompts in the turn that runs.
+    fn can_steer(&self) -> Steering {
+        let preset = self.shared.settings.agents.get(&self.spec.agent);
+        match self.slot {
+            _ if !preset.is_some_and(|preset| preset.driver.steers()) => Steering::Never,
+            Slot::Ready(..) if self.prompted => Steering::Now,
+            Slot::Ready(..) | Slot::Empty | Slot::Starting(_) | Slot::Stopping(_) => Steering::Later,
+        }
+    }
+
+    /// Journals a prompt that goes into the running turn.
+    async fn steered(
+        &mut self,
+        into: PromptId,
+        prompt: PromptQueued,
+        then: &mut Then,
+    ) -> Result<Reply, Fault> {
+        let PromptQueued { prompt, content, via, consent, .. } = prompt;
+        let event = PromptSteered { prompt, turn: into, content: content.clone(), via, consent };
+        let seq = self.commit(vec![Event::PromptSteered(event)]).await?;
+        self.turns.numbered(prompt, seq);
+        *then = Then::Steer(prompt, content);
+        Ok(Reply::Prompt { queued: false, duplicate: false, seq, steered_into: Some(into) })
     }
 
     /// The events with which a turn begins.
@@ -167,6 +213,7 @@ impl Session {
         let mut events = self.withdraw(resolution, cause);
         events.push(Event::TurnEnded(TurnEnded {
             prompt: ended.prompt.id,
+            steered: ended.steered,
             outcome: end.outcome,
             cause: end.cause,
             stop_reason: end.stop_reason,
@@ -174,7 +221,7 @@ impl Session {
             exit_code: end.exit_code,
             usage: usage.clone(),
         }));
-        self.prompted = false;
+        (self.prompted, self.steering) = (false, 0);
         self.listen();
         self.deadlines.turn_ended();
         self.last_turn = Some(TurnSummary {
@@ -285,7 +332,8 @@ impl Session {
 fn refused(refusal: Refusal) -> ApiError {
     let code = match refusal {
         Refusal::Busy => Code::SessionBusy,
-        Refusal::QueueFull => Code::QueueFull,
+        Refusal::CannotSteer => Code::NotSupported,
+        Refusal::QueueFull | Refusal::SteeredEnough => Code::QueueFull,
     };
     ApiError::new(code, refusal.to_string())
 }

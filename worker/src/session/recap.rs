@@ -59,6 +59,7 @@ fn belongs(record: &Record, next: PromptId) -> bool {
         Event::PromptQueued(queued) => queued.prompt != next,
         Event::TurnStarted(started) => started.prompt != next,
         Event::Update(_)
+        | Event::PromptSteered(_)
         | Event::TurnEnded(_)
         | Event::PermissionRequested(_)
         | Event::PermissionResolved(_) => true,

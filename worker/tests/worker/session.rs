@@ -65,16 +65,18 @@ fn g9_a_busy_session_refuses_or_queues_and_duplicates_never_run_twice() {
     let refused = worker.request(action(session, second, "say b", WhenBusy::Refuse));
     assert_eq!(error(&refused), Code::SessionBusy);
     let queued = worker.request(action(session, second, "say b", WhenBusy::Queue));
-    let Reply::Prompt { queued: true, duplicate: false, seq } = queued else { panic!("{queued:?}") };
+    let Reply::Prompt { queued: true, duplicate: false, seq, steered_into: None } = queued else {
+        panic!("{queued:?}")
+    };
     let full = worker.request(action(session, PromptId::random(), "say c", WhenBusy::Queue));
     assert_eq!(error(&full), Code::QueueFull);
     let again = worker.request(action(session, second, "say b", WhenBusy::Refuse));
-    assert_eq!(again, Reply::Prompt { queued: true, duplicate: true, seq });
+    assert_eq!(again, Reply::Prompt { queued: true, duplicate: true, seq, steered_into: None });
     worker.request(Action::Cancel { session, prompt: None, cause: Cause::Person });
     assert_eq!(worker.ended(session, first), TurnOutcome::Cancelled);
     assert_eq!(worker.ended(session, second), TurnOutcome::Completed);
     let again = worker.request(action(session, second, "say b", WhenBusy::Refuse));
-    assert_eq!(again, Reply::Prompt { queued: false, duplicate: true, seq });
+    assert_eq!(again, Reply::Prompt { queued: false, duplicate: true, seq, steered_into: None });
     assert_eq!(worker.texts(session), ["hanging", "b"]);
     let unknown = Action::Cancel { session, prompt: Some(PromptId::random()), cause: Cause::Person };
     assert_eq!(error(&worker.request(unknown)), Code::PromptNotFound);

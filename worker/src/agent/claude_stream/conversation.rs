@@ -8,6 +8,7 @@ use skep_common::ids::PromptId;
 use skep_common::session::{ContentBlock, PermissionOption};
 use skep_config::Output;
 
+use super::steers::{Answer, Meaning, Steers};
 use super::wire;
 use crate::acp::message::{Id, clip};
 use crate::agent::acp::{Said, ToAgent};
@@ -60,6 +61,7 @@ pub(super) struct Conversation {
     requests: u64,
     prompted: bool,
     cancelled: bool,
+    steers: Steers,
     /// The message of which parts were told already.
     streamed: Option<String>,
 }
@@ -74,42 +76,71 @@ impl Conversation {
             requests: 0,
             prompted: false,
             cancelled: false,
+            steers: Steers::default(),
             streamed: None,
         }
     }
 
-    /// The line for what the session wants, if there is one to write.
-    pub(super) fn obey(&mut self, command: ToAgent) -> Option<Vec<u8>> {
+    /// The lines for what the session wants.
+    pub(super) fn obey(&mut self, command: ToAgent) -> Vec<Vec<u8>> {
         match command {
-            ToAgent::Prompt(content) => Some(self.prompt(&content)),
-            ToAgent::Cancel => {
-                self.cancelled = true;
-                self.requests += 1;
-                Some(wire::interrupt(&format!("interrupt-{}", self.requests)))
-            }
-            ToAgent::Permission { id, option } => {
-                let asked = self.asked.remove(&id.number()?)?;
-                Some(match option.as_deref() {
-                    Some(ALLOW) => wire::allow(&asked.request, &asked.input, &[]),
-                    Some(ALWAYS) => wire::allow(&asked.request, &asked.input, &asked.rules),
-                    _ => wire::deny(&asked.request),
-                })
-            }
+            ToAgent::Prompt(content) => vec![self.prompt(&content)],
+            ToAgent::Steer(prompt, content) => vec![self.steer(prompt, &content)],
+            ToAgent::Cancel => self.cancel(),
+            ToAgent::Permission { id, option } => self.decided(&id, option.as_deref()).into_iter().collect(),
             // It has forgotten its question already.
             ToAgent::TakenBack(id) => {
-                self.asked.remove(&id.number()?);
-                None
+                let _asked = id.number().and_then(|id| self.asked.remove(&id));
+                Vec::new()
             }
             // It uses nothing of skep's.
-            ToAgent::Use { .. } => None,
+            ToAgent::Use { .. } => Vec::new(),
         }
     }
 
     fn prompt(&mut self, content: &[ContentBlock]) -> Vec<u8> {
         (self.prompted, self.cancelled) = (true, false);
         // A turn that skep had given up may have left its end behind.
-        (self.reading.failure, self.reading.limit) = (None, None);
+        self.reading.turn_begins();
+        self.steers.turn_begins();
         wire::user(&PromptId::random().to_string(), content)
+    }
+
+    /// Into the turn that runs. If the agent has just ended that, this begins another, which skep takes for the same.
+    fn steer(&mut self, prompt: PromptId, content: &[ContentBlock]) -> Vec<u8> {
+        let uuid = prompt.to_string();
+        if std::mem::replace(&mut self.prompted, true) {
+            self.steers.add(uuid.clone());
+        } else {
+            self.cancelled = false;
+        }
+        wire::user(&uuid, content)
+    }
+
+    /// What the agent has not begun with is withdrawn first: it would begin with it after the interrupt.
+    fn cancel(&mut self) -> Vec<Vec<u8>> {
+        self.cancelled = true;
+        let mut lines = Vec::new();
+        for uuid in self.steers.withdraw() {
+            self.requests += 1;
+            lines.push(wire::withdraw(&format!("withdraw-{}", self.requests), uuid));
+        }
+        lines.push(self.interrupt());
+        lines
+    }
+
+    fn interrupt(&mut self) -> Vec<u8> {
+        self.requests += 1;
+        wire::interrupt(&format!("interrupt-{}", self.requests))
+    }
+
+    fn decided(&mut self, id: &Id, option: Option<&str>) -> Option<Vec<u8>> {
+        let asked = self.asked.remove(&id.number()?)?;
+        Some(match option {
+            Some(ALLOW) => wire::allow(&asked.request, &asked.input, &[]),
+            Some(ALWAYS) => wire::allow(&asked.request, &asked.input, &asked.rules),
+            _ => wire::deny(&asked.request),
+        })
     }
 
     /// What a line says, and what follows from it; none if it is of no known kind.
@@ -122,9 +153,8 @@ impl Conversation {
             // What we said ourselves, told again.
             "user" if line["isReplay"] == true => Some(Vec::new()),
             "result" => Some(self.result(line)),
-            "command_lifecycle" | "keep_alive" | "tool_progress" | "rate_limit_event" | "auth_status" => {
-                Some(Vec::new())
-            }
+            "command_lifecycle" => Some(self.reports(line)),
+            "keep_alive" | "tool_progress" | "rate_limit_event" | "auth_status" => Some(Vec::new()),
             _ => {
                 let mut found = claude::read(line)?;
                 if self.streamed.is_some() && line["message"]["id"].as_str() == self.streamed.as_deref() {
@@ -172,15 +202,37 @@ impl Conversation {
         }
     }
 
-    /// The end of a turn.
+    /// The end of a turn of the agent's: that of skep's, unless a steered prompt begins another.
     fn result(&mut self, line: &Value) -> Vec<Out> {
         let mut out = self.told(claude::read(line).unwrap_or_default());
         let (failure, limit) = (self.reading.failure.take(), self.reading.limit.take());
         self.streamed = None;
-        if std::mem::take(&mut self.prompted) {
-            let cancelled = std::mem::take(&mut self.cancelled);
-            out.push(Out::Say(Said::Answered(answer(line, failure, limit, cancelled))));
+        if self.prompted {
+            let answer = answer(line, failure, limit, self.cancelled);
+            out.extend(self.steers.result(answer).map(|answer| self.answered(answer)));
         }
+        out
+    }
+
+    fn answered(&mut self, answer: Answer) -> Out {
+        (self.prompted, self.cancelled) = (false, false);
+        Out::Say(Said::Answered(answer))
+    }
+
+    /// What becomes of a prompt.
+    fn reports(&mut self, line: &Value) -> Vec<Out> {
+        let word = |name: &str| line[name].as_str().filter(|word| word.len() <= ID);
+        let (Some(uuid), Some(state)) = (word("command_uuid"), word("state")) else { return Vec::new() };
+        let mut out = match self.steers.report(uuid, state) {
+            Meaning::Nothing => Vec::new(),
+            Meaning::RunsOn => vec![Out::Write(self.interrupt())],
+            Meaning::Unheard(why) => {
+                let text =
+                    format!("the agent has not taken up a prompt that was steered: {}", clip(&why, 80));
+                vec![Out::Say(Said::Note(text))]
+            }
+        };
+        out.extend(self.steers.due().map(|answer| self.answered(answer)));
         out
     }
 
@@ -217,12 +269,7 @@ fn answered(line: &Value) -> Option<Out> {
 }
 
 /// How a turn ended, in ACP's words.
-fn answer(
-    line: &Value,
-    failure: Option<String>,
-    limit: Option<String>,
-    cancelled: bool,
-) -> Result<Stop, String> {
+fn answer(line: &Value, failure: Option<String>, limit: Option<String>, cancelled: bool) -> Answer {
     let stop = |reason: &str| Ok(Stop { reason: reason.to_owned(), ..Stop::default() });
     if cancelled && line["terminal_reason"].as_str().is_none_or(|reason| reason.starts_with("aborted")) {
         return stop("cancelled");

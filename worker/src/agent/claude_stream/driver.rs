@@ -164,10 +164,16 @@ impl Driver {
                 () = Stop::told(&mut self.stop) => return End::Told,
                 command = self.inbox.recv() => {
                     let Some(command) = command else { return End::Told };
-                    match conversation.obey(command).map(|line| process.write(line)) {
-                        Some(Err(closed)) => return End::Broken(closed.to_string()),
-                        Some(Ok(())) | None => continue,
+                    let steers = matches!(command, ToAgent::Steer(..));
+                    for line in conversation.obey(command) {
+                        if let Err(closed) = process.write(line) {
+                            return End::Broken(closed.to_string());
+                        }
                     }
+                    if steers {
+                        self.say(FromAgent::Said(vec![Said::Steered])).await;
+                    }
+                    continue;
                 }
                 read = read => match read {
                     None => return End::Told,

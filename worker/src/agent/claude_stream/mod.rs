@@ -8,4 +8,5 @@ pub(crate) mod driver;
 
 mod conversation;
 mod process;
+mod steers;
 mod wire;

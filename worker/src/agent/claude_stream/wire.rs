@@ -13,6 +13,11 @@ pub(super) fn interrupt(request: &str) -> Vec<u8> {
     control(request, &json!({"subtype": "interrupt"}))
 }
 
+/// Takes back a prompt that it has not begun with.
+pub(super) fn withdraw(request: &str, uuid: &str) -> Vec<u8> {
+    control(request, &json!({"subtype": "cancel_async_message", "message_uuid": uuid}))
+}
+
 /// A prompt under an id of ours, by which the agent says later what becomes of it.
 pub(super) fn user(uuid: &str, content: &[ContentBlock]) -> Vec<u8> {
     let content: Vec<Value> = content.iter().map(block).collect();

@@ -144,6 +144,7 @@ impl Driver {
                 Some(ToAgent::Cancel) | None => return Consent::Stopped,
                 Some(
                     ToAgent::Prompt(_)
+                    | ToAgent::Steer(..)
                     | ToAgent::Permission { .. }
                     | ToAgent::TakenBack(_)
                     | ToAgent::Use { .. },
@@ -168,7 +169,7 @@ impl Driver {
                 biased;
                 () = Stop::told(&mut self.stop) => return End::Stopped,
                 order = self.inbox.recv() => match order {
-                    Some(ToAgent::Prompt(_) | ToAgent::Permission { .. } | ToAgent::TakenBack(_) | ToAgent::Use { .. }) => continue,
+                    Some(ToAgent::Prompt(_) | ToAgent::Steer(..) | ToAgent::Permission { .. } | ToAgent::TakenBack(_) | ToAgent::Use { .. }) => continue,
                     Some(ToAgent::Cancel) | None => return End::Stopped,
                 },
                 _ = command.child.exited() => return End::Exited,

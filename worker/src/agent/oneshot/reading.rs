@@ -46,6 +46,8 @@ pub(in crate::agent) struct Reading {
     spent: Amount,
     /// What a process that serves many turns has said of its costs so far; none for one that serves one.
     so_far: Option<Amount>,
+    /// What such a process has said of the turn.
+    turn: Usage,
     dropped: u64,
     last_dropped: String,
     /// Why the turn failed, as the agent says.
@@ -65,6 +67,7 @@ impl Reading {
             announced: HashSet::new(),
             spent: Amount::default(),
             so_far: None,
+            turn: Usage::default(),
             dropped: 0,
             last_dropped: String::new(),
             failure: None,
@@ -75,6 +78,11 @@ impl Reading {
     /// The same of a process that serves many turns, and tells its costs since it was started.
     pub(in crate::agent) fn of_many_turns(self) -> Self {
         Self { so_far: Some(Amount::default()), ..self }
+    }
+
+    /// The next turn of a process that serves many begins.
+    pub(in crate::agent) fn turn_begins(&mut self) {
+        (self.failure, self.limit, self.turn) = (None, None, Usage::default());
     }
 
     /// Takes what was read, cut anywhere.
@@ -177,7 +185,27 @@ impl Reading {
         if usage.input == 0 && usage.output == 0 && usage.cost.is_none() {
             return None;
         }
+        if self.so_far.is_some() {
+            usage = self.in_turn(usage);
+        }
         found::usage(&usage).map(Heard::Update)
+    }
+
+    /// A turn that goes on after its first result has others, which add up.
+    fn in_turn(&mut self, more: Usage) -> Usage {
+        let told = |usage: &Usage| usage.cost.and_then(Amount::told);
+        let cost = match (told(&self.turn), told(&more)) {
+            (Some(before), Some(more)) => Some(before.plus(more)),
+            (before, more) => before.or(more),
+        };
+        let (input, output) = (self.turn.input, self.turn.output);
+        self.turn = Usage {
+            input: input.saturating_add(more.input),
+            output: output.saturating_add(more.output),
+            cost: cost.map(Amount::as_number),
+            ..more
+        };
+        self.turn
     }
 
     fn drop_line(&mut self, line: &str) {

@@ -18,6 +18,7 @@ fn told(outs: Option<Vec<Out>>) -> String {
         Out::Say(Said::Wants(_)) => unreachable!("it uses nothing of skep's"),
         Out::Say(Said::TakesBack(id)) => format!("never mind {}", id.number().unwrap()),
         Out::Say(Said::Note(text)) => format!("note {text}"),
+        Out::Say(Said::Steered) => unreachable!("the driver says that"),
         Out::Session(id) => format!("<{id}>"),
         Out::Write(line) => format!("write {}", String::from_utf8(line).unwrap()),
         Out::Ready(id) => format!("ready {id}"),
@@ -31,8 +32,24 @@ fn text() -> Vec<ContentBlock> {
 
 fn prompted() -> Conversation {
     let mut conversation = Conversation::new(None);
-    assert!(conversation.obey(ToAgent::Prompt(text())).is_some());
+    assert_eq!(conversation.obey(ToAgent::Prompt(text())).len(), 1);
     conversation
+}
+
+/// What is written: kinds of messages, and the ids of those that are withdrawn.
+fn written(it: &mut Conversation, command: ToAgent) -> Vec<String> {
+    let lines = it.obey(command).into_iter();
+    let line = |line: Vec<u8>| {
+        let line: Value = serde_json::from_slice(&line).unwrap();
+        let word = |value: &Value| value.as_str().map(str::to_owned);
+        let withdrawn = word(&line["request"]["message_uuid"]).map(|uuid| format!("withdraw {uuid}"));
+        withdrawn.or_else(|| word(&line["request"]["subtype"])).or_else(|| word(&line["uuid"])).unwrap()
+    };
+    lines.map(line).collect()
+}
+
+fn reports(uuid: &str, state: &str) -> Value {
+    json!({"type": "command_lifecycle", "command_uuid": uuid, "state": state})
 }
 
 fn asks(input: Value, suggestions: Value) -> Value {
@@ -69,8 +86,7 @@ fn every_end_of_a_turn_has_its_stop_reason() {
     let end = |cancel: bool, extra: Value| {
         let mut it = prompted();
         if cancel {
-            let line = it.obey(ToAgent::Cancel).unwrap();
-            assert!(String::from_utf8(line).unwrap().contains("interrupt"));
+            assert_eq!(written(&mut it, ToAgent::Cancel), ["interrupt"]);
         }
         let mut line = json!({"type": "result", "subtype": "success", "is_error": false, "stop_reason": "end_turn",
             "terminal_reason": "completed"});
@@ -105,8 +121,8 @@ fn n7_permissions_are_asked_and_answered_once() {
         assert_eq!(asked, "? ls allow_once,allow_always,reject_once");
         let line = it.obey(ToAgent::Permission { id: Id::from(1), option: option.map(str::to_owned) });
         let again = it.obey(ToAgent::Permission { id: Id::from(1), option: Some(String::from(ALLOW)) });
-        assert!(again.is_none(), "answered before");
-        let line: Value = serde_json::from_slice(&line.unwrap()).unwrap();
+        assert!(again.is_empty(), "answered before");
+        let line: Value = serde_json::from_slice(&line[0]).unwrap();
         assert_eq!(line["response"]["request_id"], "r-1");
         line["response"]["response"].clone()
     };
@@ -133,7 +149,7 @@ fn a_question_that_is_taken_back_or_unknown_waits_for_nobody() {
     assert_eq!(told(it.hear(&back)), "");
     let _asked = told(it.hear(&asks(json!({}), json!([]))));
     assert_eq!(told(it.hear(&back)), "never mind 1");
-    assert!(it.obey(ToAgent::TakenBack(Id::from(1))).is_none());
+    assert!(it.obey(ToAgent::TakenBack(Id::from(1))).is_empty());
     assert_eq!(told(it.hear(&back)), "");
     let hook = json!({"type": "control_request", "request_id": "h", "request": {"subtype": "hook_callback"}});
     assert!(told(it.hear(&hook)).contains("skep does not offer `hook_callback`"));
@@ -183,4 +199,75 @@ fn each_turn_costs_what_the_running_total_has_grown_by() {
     };
     let costs = [0.055_008, 0.165_68, 0.277_36, 0.277_36].map(&mut cost);
     assert_eq!(costs, [Some(0.055_008), Some(0.110_672), Some(0.111_68), None]);
+}
+
+const STEERED: &str = "00000000-0000-4000-8000-000000000001";
+
+fn result(tokens: u64, total: f64) -> Value {
+    json!({"type": "result", "subtype": "success", "is_error": false, "stop_reason": "end_turn",
+        "terminal_reason": "completed", "total_cost_usd": total, "usage": {"input_tokens": tokens, "output_tokens": 1}})
+}
+
+/// A turn whose agent reports what becomes of prompts, and into which another was steered.
+fn steered() -> Conversation {
+    let mut it = prompted();
+    assert_eq!(told(it.hear(&reports("the turn's own", "started"))), "");
+    let steer = ToAgent::Steer(STEERED.parse().unwrap(), text());
+    assert_eq!(written(&mut it, steer), [STEERED], "by the prompt's own id");
+    it
+}
+
+#[test]
+fn a_turn_goes_on_with_what_was_steered_into_it_whenever_the_agent_takes_it_up() {
+    let mut it = steered();
+    assert_eq!(told(it.hear(&reports(STEERED, "queued"))), "");
+    assert_eq!(told(it.hear(&reports(STEERED, "started"))), "", "in the turn that runs");
+    assert_eq!(told(it.hear(&result(1, 0.5))), "(usage_update)[end_turn]");
+
+    let mut it = steered();
+    assert_eq!(told(it.hear(&result(1, 0.5))), "(usage_update)", "its own turn is still to come");
+    assert_eq!(told(it.hear(&reports(STEERED, "started"))), "");
+    let usage = it.hear(&result(2, 0.75)).unwrap().into_iter().find_map(|out| match out {
+        Out::Say(Said::Update(update)) => serde_json::from_str::<Value>(update.get()).ok(),
+        _ => None,
+    });
+    let usage = usage.unwrap();
+    assert_eq!(
+        (&usage["_meta"]["skep"]["input_tokens"], &usage["cost"]["amount"]),
+        (&json!(3), &json!(0.75))
+    );
+    assert_eq!(told(it.hear(&result(2, 0.75))), "(usage_update)", "and the turn has ended");
+}
+
+#[test]
+fn what_the_agent_does_not_take_up_ends_the_turn_with_a_remark() {
+    let mut it = steered();
+    assert_eq!(told(it.hear(&result(1, 0.5))), "(usage_update)");
+    let refused = told(it.hear(&reports(STEERED, "refused")));
+    assert_eq!(refused, "note the agent has not taken up a prompt that was steered: refused[end_turn]");
+}
+
+#[test]
+fn a_cancel_withdraws_first_what_would_run_after_it() {
+    let withdraw = format!("withdraw {STEERED}");
+    let aborted = json!({"type": "result", "subtype": "error_during_execution", "is_error": true,
+        "terminal_reason": "aborted_streaming"});
+    let mut it = steered();
+    assert_eq!(written(&mut it, ToAgent::Cancel), [withdraw.as_str(), "interrupt"]);
+    assert_eq!(told(it.hear(&reports(STEERED, "cancelled"))), "");
+    assert_eq!(told(it.hear(&aborted)), "[cancelled]");
+
+    let mut it = steered();
+    assert_eq!(written(&mut it, ToAgent::Cancel), [withdraw.as_str(), "interrupt"]);
+    assert_eq!(told(it.hear(&aborted)), "", "its own turn may begin");
+    assert!(told(it.hear(&reports(STEERED, "started"))).contains("interrupt"));
+    assert_eq!(told(it.hear(&aborted)), "[cancelled]");
+}
+
+#[test]
+fn a_prompt_that_comes_when_the_agent_has_just_ended_the_turn_is_answered_as_a_prompt() {
+    let mut it = prompted();
+    assert_eq!(told(it.hear(&result(1, 0.5))), "(usage_update)[end_turn]");
+    assert_eq!(written(&mut it, ToAgent::Steer(STEERED.parse().unwrap(), text())), [STEERED]);
+    assert_eq!(told(it.hear(&result(1, 0.75))), "(usage_update)[end_turn]");
 }
