@@ -46,6 +46,9 @@ const REMARKS: u32 = 8;
 /// How long a refusal waits for room, while the agent does not read.
 const ROOM: Duration = Duration::from_secs(2);
 
+/// How long a file may be to be shown as it is and as it would be, in bytes.
+const CHANGE: usize = 32 * 1024;
+
 /// How much of a title or a text is shown, in characters.
 const SHOWN: usize = 2000;
 

@@ -80,6 +80,13 @@ fn n7_an_agent_writes_as_rules_modes_and_persons_say_and_every_decision_is_journ
         assert_eq!(std::fs::read_to_string(&other).unwrap(), now);
     }
     assert_eq!(std::fs::metadata(&other).unwrap().permissions().mode() & 0o777, 0o640);
+    let shown = world.worker.journal(session).into_iter().find_map(|event| match event {
+        Event::PermissionRequested(it) if it.title.contains("b.rs") => Some(it.tool_call),
+        _ => None,
+    });
+    let shown: Value = serde_json::from_str(shown.unwrap().get()).unwrap();
+    let change = json!({"type": "diff", "path": other, "oldText": "old", "newText": "new"});
+    assert_eq!(shown["content"], json!([change]), "a person sees what would change");
     let told: Vec<_> = world
         .decisions(session)
         .into_iter()

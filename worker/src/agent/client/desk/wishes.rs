@@ -13,8 +13,17 @@ use super::super::command::Command;
 use super::super::refusal::{file, refused};
 use super::super::request::Request;
 use super::super::uses::{Deed, Wish};
-use super::{Answer, Desk, REMARKS, Refusal, SHOWN, TERMINALS, Waiting, Work, blocking};
+use super::{Answer, CHANGE, Desk, REMARKS, Refusal, SHOWN, TERMINALS, Waiting, Work, blocking};
 use crate::acp::message::{RpcError, clip};
+
+/// What a person is told of a wish.
+struct Told {
+    title: String,
+    paths: Vec<AskedPath>,
+    /// ACP's `rawInput` and `content` of a tool call.
+    input: Value,
+    content: Value,
+}
 
 impl Desk {
     /// Takes on a request: what the session must decide, or why it is not done.
@@ -37,7 +46,7 @@ impl Desk {
         };
         let (title, input) = (format!("Read {}", clip(&path, SHOWN)), json!({"path": path}));
         let work = Work::Read { named: path, place, lines };
-        Ok(self.wish(answer, work, Deed::Read, (title, vec![asked]), input))
+        Ok(self.wish(answer, work, Deed::Read, Told { title, paths: vec![asked], input, content: json!([]) }))
     }
 
     async fn wish_to_write(&mut self, answer: Answer, path: String, text: String) -> Result<Wish, Refusal> {
@@ -51,8 +60,9 @@ impl Desk {
         };
         let title = format!("Write {} ({} bytes)", clip(&path, SHOWN), text.len());
         let input = json!({"path": path, "content": clip(&text, SHOWN)});
+        let content = change(&path, &place, &text).await;
         let work = Work::Write { named: path, place, text, room };
-        Ok(self.wish(answer, work, Deed::Write, (title, vec![asked]), input))
+        Ok(self.wish(answer, work, Deed::Write, Told { title, paths: vec![asked], input, content }))
     }
 
     async fn wish_for_terminal(&mut self, answer: Answer, command: Command) -> Result<Wish, Refusal> {
@@ -78,19 +88,14 @@ impl Desk {
         };
         let lines = (command.line.clone(), command.bare.clone());
         let work = Work::Run { command, cwd };
-        let wish = self.wish(answer, work, Deed::Run, (title, Vec::new()), input);
+        let told = Told { title, paths: Vec::new(), input, content: json!([]) };
+        let wish = self.wish(answer, work, Deed::Run, told);
         Ok(Wish { command: Some(lines.0), bare: Some(lines.1), ..wish })
     }
 
     /// Puts a request aside until it is decided.
-    fn wish(
-        &mut self,
-        answer: Answer,
-        work: Work,
-        deed: Deed,
-        (title, paths): (String, Vec<AskedPath>),
-        input: Value,
-    ) -> Wish {
+    fn wish(&mut self, answer: Answer, work: Work, deed: Deed, told: Told) -> Wish {
+        let Told { title, paths, input, content } = told;
         self.last_use += 1;
         let locations: Vec<Value> = paths.iter().map(|path| json!({"path": path.named()})).collect();
         let call = json!({
@@ -100,6 +105,7 @@ impl Desk {
             "status": "pending",
             "locations": locations,
             "rawInput": input,
+            "content": content,
         });
         let id = answer.id.clone();
         self.waiting.insert(self.last_use, Waiting { answer, work });
@@ -149,4 +155,19 @@ impl Desk {
         let room = Arc::clone(&self.text_room).try_acquire_many_owned(size);
         room.map_err(|_| refused("too_many", "too much text waits to be written"))
     }
+}
+
+/// The change that a write would be, where it is short enough to be looked at: ACP's content of a tool call.
+async fn change(path: &str, place: &Place, new: &str) -> Value {
+    if new.len() > CHANGE {
+        return json!([]);
+    }
+    let place = place.clone();
+    let old = match blocking(move || place.read(Lines::default())).await {
+        Ok(old) if old.len() <= CHANGE => Some(old),
+        Err(FileError::NotFound) => None,
+        // What is no text, or too long, cannot be shown as a change.
+        Ok(_) | Err(_) => return json!([]),
+    };
+    json!([{"type": "diff", "path": path, "oldText": old, "newText": new}])
 }
