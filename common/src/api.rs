@@ -15,7 +15,7 @@ mod sessions;
 mod workers;
 
 pub use agents::{AgentInfo, AgentList, AgentProbe};
-pub use daemon::{DaemonStatus, Health, Reloaded};
+pub use daemon::{DaemonStatus, Health, Reloaded, TlsInfo};
 pub use events::{EventsPage, EventsQuery};
 pub use files::{DaemonFile, RegistryEntry};
 pub use hooks::{

@@ -1,6 +1,7 @@
 //! `[api]`: where the HTTP API listens beside the Unix socket, who may come in, and its limits.
 
 mod limits;
+mod tls;
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -10,6 +11,7 @@ use crate::schema::{Schema, Visitor};
 use crate::value::{ByteSize, choice};
 
 pub use limits::ClientLimits;
+pub use tls::{TlsMode, TlsSettings};
 
 /// How somebody who comes over TCP shows who they are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -54,6 +56,8 @@ pub struct ApiSettings {
     pub stream_heartbeat: Duration,
     /// `[api.limits]`.
     pub limits: ClientLimits,
+    /// `[api.tls]`.
+    pub tls: TlsSettings,
 }
 
 impl Default for ApiSettings {
@@ -72,6 +76,7 @@ impl Default for ApiSettings {
             header_timeout: Duration::from_secs(10),
             stream_heartbeat: Duration::from_secs(15),
             limits: ClientLimits::default(),
+            tls: TlsSettings::default(),
         }
     }
 }
@@ -112,6 +117,7 @@ impl Schema for ApiSettings {
             Duration::from_millis(100)..=Duration::from_secs(600),
         );
         v.section("limits", &mut self.limits);
+        v.section("tls", &mut self.tls);
     }
 
     fn check(&self) -> Vec<(&'static str, String)> {
@@ -199,6 +205,9 @@ mod tests {
             "api.auth = 'nothing'",
             "api.port = 65536",
             "api.limits.max_head = '1 B'",
+            "api.tls.mode = 'on'",
+            "api.tls.mode = 'files'",
+            "api.tls = { mode = 'files', certificate = '/c.pem' }",
         ] {
             assert!(crate::parse(wrong, "t").is_err(), "{wrong}");
         }

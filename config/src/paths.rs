@@ -133,6 +133,24 @@ impl Paths {
         self.state_dir.join("password")
     }
 
+    /// The certificate that skep made for itself, with its key (0600).
+    #[must_use]
+    pub fn tls_key(&self) -> PathBuf {
+        self.state_dir.join("tls.pem")
+    }
+
+    /// That certificate alone, for clients to trust.
+    #[must_use]
+    pub fn tls_certificate(&self) -> PathBuf {
+        self.state_dir.join("certificate.pem")
+    }
+
+    /// The log of who did what (0600).
+    #[must_use]
+    pub fn audit_log(&self) -> PathBuf {
+        self.logs().join("audit.jsonl")
+    }
+
     /// The page that leads a browser to its login link (0600).
     #[must_use]
     pub fn login_page(&self) -> PathBuf {

@@ -1,8 +1,8 @@
 //! The doors to TCP: which addresses may be listened on, the listeners that are bound, and what is known of them all.
 //!
 //! ```text
-//!  hosts, port ─▶ resolve ─▶ may_listen (pure) ─▶ bind ─▶ Bound ─▶ server::Entrance accepts
-//!                                                   └─▶ urls: daemon.json, status
+//!  hosts, port ─▶ resolve ─▶ may_listen (pure) ─▶ certificate? ─▶ bind ─▶ Bound ─▶ server::Entrance accepts
+//!                                                                   └─▶ urls: daemon.json, status
 //! ```
 
 use std::fmt;
@@ -12,6 +12,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use axum::http::Uri;
+use jiff::Timestamp;
+use skep_common::api::TlsInfo;
 use skep_common::code::Code;
 use skep_config::Paths;
 use skep_config::api::{ApiSettings, Auth};
@@ -22,6 +24,7 @@ use crate::error::Failure;
 use crate::keys::{hash, hex};
 use crate::origin::Expected;
 use crate::password::{Password, PasswordError};
+use crate::tls::{Tls, TlsError};
 
 /// Listeners at once.
 const MAX_LISTENERS: usize = 32;
@@ -66,6 +69,9 @@ pub enum DoorError {
     /// The password cannot be used.
     #[error(transparent)]
     Password(#[from] PasswordError),
+    /// There is no certificate to encrypt with.
+    #[error("encrypt what crosses TCP (api.tls): cannot {0}")]
+    Tls(#[from] TlsError),
 }
 
 impl DoorError {
@@ -73,6 +79,7 @@ impl DoorError {
         let code = match self {
             Self::NoPassword { .. } | Self::NoAuth { .. } | Self::Password(_) => Code::PasswordRequired,
             Self::Resolve { .. } | Self::Bind { .. } | Self::TooMany => Code::InvalidValue,
+            Self::Tls(_) => Code::ConfigInvalid,
         };
         Failure::new(code, format!("cannot {self}"))
     }
@@ -96,6 +103,7 @@ struct Shared {
     password_file: PathBuf,
     base_path: String,
     cookie: String,
+    tls: Option<Tls>,
     urls: watch::Sender<Vec<String>>,
 }
 
@@ -118,6 +126,7 @@ impl Doors {
                 password_file: settings.password_file.clone().unwrap_or_else(|| paths.password()),
                 base_path: settings.base_path.clone(),
                 cookie: format!("skep-{}", hex(&place[..4])),
+                tls: Tls::new(settings, paths),
                 urls: watch::Sender::new(Vec::new()),
             }),
         }
@@ -133,21 +142,25 @@ impl Doors {
         for host in hosts {
             addresses.extend(resolve(host, port).await?);
         }
-        self.bind_all(addresses, port).await
+        self.bind_all(addresses, port, hosts).await
     }
 
     async fn bind_all(
         &self,
         mut addresses: Vec<(SocketAddr, ByName)>,
         port: u16,
+        hosts: &[String],
     ) -> Result<Vec<Bound>, DoorError> {
         addresses.sort_unstable_by_key(|(address, _)| *address);
         addresses.dedup_by_key(|(address, _)| *address);
         let has_password = !addresses.iter().all(|(address, _)| address.ip().is_loopback())
             && Password::load(&self.shared.password_file)?.is_some();
+        for (address, _) in &addresses {
+            may_listen(address.ip(), self.shared.auth, has_password)?;
+        }
+        self.have_certificate(hosts).await?;
         let mut bound: Vec<Bound> = Vec::new();
         for (mut address, by_name) in addresses {
-            may_listen(address.ip(), self.shared.auth, has_password)?;
             if let (0, Some(first)) = (port, bound.first().and_then(|bound| bound.listener.local_addr().ok()))
             {
                 address.set_port(first.port());
@@ -182,12 +195,53 @@ impl Doors {
                 same_port && open.ip().to_canonical() == address.ip().to_canonical()
             })
         });
-        self.bind_all(wanted, port).await
+        self.bind_all(wanted, port, &[host.to_owned()]).await
+    }
+
+    /// Has a certificate ready for these hosts, where the settings want one.
+    async fn have_certificate(&self, hosts: &[String]) -> Result<(), DoorError> {
+        let Some(tls) = self.shared.tls.clone() else { return Ok(()) };
+        let hosts = hosts.to_vec();
+        let covered = tokio::task::spawn_blocking(move || tls.cover(&hosts, Timestamp::now()));
+        covered.await.unwrap_or_else(|error| Err(TlsError::Make(error.to_string())))?;
+        Ok(())
+    }
+
+    /// Reads the certificate anew, or makes another where a self-made one nears its end. Without one nothing is done.
+    ///
+    /// # Errors
+    ///
+    /// [`TlsError`]; the former certificate stays in use.
+    pub async fn refresh_certificate(&self) -> Result<(), TlsError> {
+        let Some(tls) = self.shared.tls.clone() else { return Ok(()) };
+        if self.shared.urls.borrow().is_empty() {
+            return Ok(());
+        }
+        let before = self.tls_info();
+        let refreshed = tokio::task::spawn_blocking(move || tls.refresh(Timestamp::now()));
+        let refreshed = refreshed.await.unwrap_or_else(|error| Err(TlsError::Make(error.to_string())));
+        if self.tls_info() != before {
+            // Whoever tells where the daemon listens tells of its certificate, too.
+            self.shared.urls.send_modify(|_| {});
+        }
+        refreshed
+    }
+
+    /// The certificate in use; none without TLS, and before the first listener.
+    #[must_use]
+    pub fn tls_info(&self) -> Option<TlsInfo> {
+        self.shared.tls.as_ref().and_then(|tls| tls.info(Timestamp::now()))
+    }
+
+    /// How connections are encrypted; none where they are not.
+    pub(crate) fn tls(&self) -> Option<&Tls> {
+        self.shared.tls.as_ref()
     }
 
     fn url(&self, bound: &Bound) -> Option<String> {
         let address = bound.listener.local_addr().ok()?;
-        Some(format!("http://{address}"))
+        let scheme = if self.shared.tls.is_some() { "https" } else { "http" };
+        Some(format!("{scheme}://{address}"))
     }
 
     /// The URLs of all listeners, as they change.

@@ -34,12 +34,14 @@ mod socket;
 mod sse;
 mod stream;
 mod throttle;
+mod tls;
 mod transcript;
 
 pub use doors::{Bound, DoorError, Doors};
 pub use openapi::openapi_json;
 pub use password::PasswordError;
 pub use server::{GatewayOptions, Limits, serve};
+pub use tls::TlsError;
 
 #[cfg(test)]
 mod tests;

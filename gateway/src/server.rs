@@ -32,12 +32,17 @@ use crate::places::{Place, Places};
 use crate::router::{App, router};
 use crate::routes::login::Attempts;
 use crate::socket::ConnectionPlace;
+use crate::tls;
 
 /// How long requests that are under way may take after the stop.
 const DRAIN: Duration = Duration::from_secs(2);
 
 /// How long a refused connection's farewell may take.
 const FAREWELL: Duration = Duration::from_secs(1);
+
+const TOO_MANY: &str = "too many connections are open (api.max_connections)";
+
+const TOO_MANY_OF_ADDRESS: &str = "too many connections of one address (api.limits.connections_per_address)";
 
 /// Pause after the system had no descriptor or memory for a connection.
 const EXHAUSTED: Duration = Duration::from_millis(100);
@@ -122,6 +127,7 @@ pub async fn serve(
         doors: doors.clone(),
         places: Arc::new(Semaphore::new(limits.max_connections.min(Semaphore::MAX_PERMITS))),
         addresses: Places::new(limits.connections_per_address),
+        handshakes: Arc::new(Semaphore::new(handshakes(limits.max_connections))),
         connections: TaskTracker::new(),
         stop: stop.clone(),
     };
@@ -144,6 +150,7 @@ pub async fn serve(
     for bound in bound {
         entrance.open(bound, router(app.clone()));
     }
+    entrance.renew();
     entrance.unix(listener, router(app)).await;
     entrance.connections.close();
     entrance.connections.wait().await;
@@ -157,6 +164,7 @@ pub(crate) struct Entrance {
     doors: Doors,
     places: Arc<Semaphore>,
     addresses: Places<IpAddr>,
+    handshakes: Arc<Semaphore>,
     connections: TaskTracker,
     stop: CancellationToken,
 }
@@ -174,7 +182,13 @@ impl Entrance {
         while let Some(accepted) = self.stop.run_until_cancelled(listener.accept()).await {
             let Some((stream, _)) = accepted_or_pause(accepted).await else { continue };
             let Some(peer) = admit(&stream, uid) else { continue };
-            self.serve(stream, Peer::Unix(peer), None, &router);
+            match self.seat(None) {
+                Some(seat) => {
+                    let service = self.service(Peer::Unix(peer), seat, &router);
+                    self.connections.spawn(connection(stream, service, self.limits, self.stop.clone()));
+                }
+                None => self.turn_away(stream, Code::QueueFull, TOO_MANY),
+            }
         }
     }
 
@@ -190,57 +204,104 @@ impl Entrance {
         });
     }
 
+    /// Looks after the end of the certificate, until the stop.
+    fn renew(&self) {
+        if self.doors.tls().is_none() {
+            return;
+        }
+        let (doors, stop) = (self.doors.clone(), self.stop.clone());
+        self.connections.spawn(async move {
+            while stop.run_until_cancelled(tokio::time::sleep(tls::LOOK_EVERY)).await.is_some() {
+                if let Err(error) = doors.refresh_certificate().await {
+                    tracing::error!("the former certificate stays in use: cannot {error}");
+                }
+            }
+        });
+    }
+
     fn tcp(&self, stream: TcpStream, remote: std::net::SocketAddr, router: &Router) {
         let Ok(local) = stream.local_addr() else { return };
         // A keystroke's echo must not wait for the next one's acknowledgement.
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!("a connection keeps its delay: {error}");
         }
+        let is_encrypted = self.doors.tls().is_some();
         let Some(of_address) = self.addresses.take(network(remote.ip())) else {
-            self.turn_away(
-                stream,
-                Code::TooManyRequests,
-                "too many connections of one address (api.limits.connections_per_address)",
-            );
-            return;
+            return self.refuse_tcp(stream, Code::TooManyRequests, TOO_MANY_OF_ADDRESS);
         };
-        let peer = Peer::Tcp(TcpPeer { remote, local, tls: false });
-        self.serve(stream, peer, Some(of_address), router);
+        let Some(seat) = self.seat(Some(of_address)) else {
+            return self.refuse_tcp(stream, Code::QueueFull, TOO_MANY);
+        };
+        let service = self.service(Peer::Tcp(TcpPeer { remote, local, tls: is_encrypted }), seat, router);
+        if is_encrypted {
+            self.serve_encrypted(stream, service);
+        } else {
+            self.connections.spawn(connection(stream, service, self.limits, self.stop.clone()));
+        }
     }
 
-    fn serve<S>(&self, stream: S, peer: Peer, of_address: Option<Place<IpAddr>>, router: &Router)
+    fn serve_encrypted<V>(&self, stream: TcpStream, service: V)
     where
-        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        V: HttpService<Incoming, ResBody = Body, Error = Infallible> + Send + 'static,
+        V::Future: Send + 'static,
     {
-        match Arc::clone(&self.places).try_acquire_owned() {
-            Ok(place) => {
-                let seat = Arc::new(Seat { _place: place, _of_address: of_address });
-                let (router, stop, limits) = (router.clone(), self.stop.clone(), self.limits);
-                let doors = self.doors.clone();
-                let service = service_fn(move |request: Request<Incoming>| {
-                    let mut request = request.map(Body::new);
-                    if let Some(uri) = doors.without_base(request.uri()) {
-                        *request.uri_mut() = uri;
-                    }
-                    request.extensions_mut().insert(peer.clone());
-                    request.extensions_mut().insert(ConnectionPlace::new(Arc::clone(&seat)));
-                    router.clone().oneshot(request)
-                });
-                self.connections.spawn(connection(stream, service, limits, stop));
+        let Some(acceptor) = self.doors.tls().and_then(tls::Tls::acceptor) else { return };
+        let Ok(place) = Arc::clone(&self.handshakes).try_acquire_owned() else {
+            tracing::debug!("a connection was dropped: too many handshakes are under way");
+            return;
+        };
+        let (limits, stop) = (self.limits, self.stop.clone());
+        self.connections.spawn(async move {
+            // On the heap, so that it takes no room once it is over.
+            let greeting = Box::pin(tls::greet(stream, acceptor, limits.header_timeout));
+            let greeted = stop.run_until_cancelled(greeting).await.flatten();
+            drop(place);
+            if let Some(stream) = greeted {
+                connection(stream, service, limits, stop).await;
             }
-            Err(_) => {
-                self.turn_away(
-                    stream,
-                    Code::QueueFull,
-                    "too many connections are open (api.max_connections)",
-                );
+        });
+    }
+
+    /// A place among all connections.
+    fn seat(&self, of_address: Option<Place<IpAddr>>) -> Option<Arc<Seat>> {
+        let place = Arc::clone(&self.places).try_acquire_owned().ok()?;
+        Some(Arc::new(Seat { _place: place, _of_address: of_address }))
+    }
+
+    fn service(
+        &self,
+        peer: Peer,
+        seat: Arc<Seat>,
+        router: &Router,
+    ) -> impl HttpService<Incoming, ResBody = Body, Error = Infallible, Future: Send> + Send + use<> {
+        let (router, doors) = (router.clone(), self.doors.clone());
+        service_fn(move |request: Request<Incoming>| {
+            let mut request = request.map(Body::new);
+            if let Some(uri) = doors.without_base(request.uri()) {
+                *request.uri_mut() = uri;
             }
+            request.extensions_mut().insert(peer.clone());
+            request.extensions_mut().insert(ConnectionPlace::new(Arc::clone(&seat)));
+            router.clone().oneshot(request)
+        })
+    }
+
+    /// Refuses a connection over TCP; one that expects encryption cannot be told why.
+    fn refuse_tcp(&self, stream: TcpStream, code: Code, why: &'static str) {
+        if self.doors.tls().is_none() {
+            self.turn_away(stream, code, why);
         }
     }
 
     fn turn_away<S: AsyncWrite + Unpin + Send + 'static>(&self, stream: S, code: Code, why: &'static str) {
         self.connections.spawn(refuse(stream, code, why));
     }
+}
+
+/// TLS handshakes at once: a quarter of all connections is left to those who are in already, the user's own terminal
+/// among them, however many strangers begin a handshake and do not go on.
+fn handshakes(max_connections: usize) -> usize {
+    (max_connections - max_connections / 4).clamp(1, Semaphore::MAX_PERMITS)
 }
 
 async fn accepted_or_pause<T>(accepted: std::io::Result<T>) -> Option<T> {

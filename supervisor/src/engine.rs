@@ -237,6 +237,8 @@ impl Engine {
             // Whoever tells of them knows.
             hooks: Vec::new(),
             config_error: self.shared.config_error.borrow().clone(),
+            // What the front ends add.
+            tls: None,
         })
     }
 

@@ -9,8 +9,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
-use skep_common::api::DaemonStatus;
+use skep_common::api::{DaemonStatus, TlsInfo};
 use skep_common::keys::{LoginLink, StartRequest};
+use skep_common::sanitise::one_line;
 use skep_sys::spawn::{SpawnSpec, Stdio3, find_in_path, spawn};
 use skep_sys::statefile;
 
@@ -59,7 +60,7 @@ pub(crate) async fn run(ctx: &Context, args: &OpenArgs) -> Outcome {
     let is_printed = args.print || args.qr || ctx.screen.json();
     let opener = if is_printed { None } else { Some(opener(ctx)?) };
     let client = autostart::client(ctx).await?;
-    let place = place(&client, args).await?;
+    let (place, tls) = place(&client, args).await?;
     let link: LoginLink = client.post("/login-links", &serde_json::json!({})).await?;
     let url = match (&args.url, &place) {
         (Some(base), _) => format!("{base}{}", link.path),
@@ -76,25 +77,31 @@ pub(crate) async fn run(ctx: &Context, args: &OpenArgs) -> Outcome {
         Some(opener) => browse(ctx, &opener, &url).await?,
         None => print(ctx, args, &url, &link)?,
     }
+    // A browser warns of a certificate that nobody vouches for; the person can compare.
+    if let Some(tls) = tls.filter(|tls| tls.mode == "self") {
+        ctx.screen.say(format!("the certificate is skep's own; SHA-256 {}", one_line(&tls.fingerprint)));
+    }
     Ok(Exit::Completed)
 }
 
 /// The address that the link is to name: this machine's own, or, for a phone, one beyond it. None where the person
 /// named the place.
-async fn place(client: &Client, args: &OpenArgs) -> Result<Option<SocketAddr>, CliError> {
+/// With the certificate that is shown there.
+async fn place(client: &Client, args: &OpenArgs) -> Result<(Option<SocketAddr>, Option<TlsInfo>), CliError> {
     if args.url.is_some() {
-        return Ok(None);
+        return Ok((None, None));
     }
     let mut status: DaemonStatus = client.get("/daemon").await?;
     if args.qr {
-        return Ok(Some(beyond(&status.endpoints).ok_or_else(nowhere)?));
+        return Ok((Some(beyond(&status.endpoints).ok_or_else(nowhere)?), status.tls));
     }
     if here(&status.endpoints).is_none() {
         let request = StartRequest { port: Some(0), host: None };
         status = client.post("/daemon/start", &request).await?;
     }
     let here = here(&status.endpoints);
-    here.map(Some).ok_or_else(|| CliError::failed("the daemon does not listen on 127.0.0.1"))
+    let here = here.ok_or_else(|| CliError::failed("the daemon does not listen on 127.0.0.1"))?;
+    Ok((Some(here), status.tls))
 }
 
 fn nowhere() -> CliError {
@@ -118,7 +125,8 @@ fn beyond(urls: &[String]) -> Option<SocketAddr> {
 
 /// The address in a URL of the daemon; none of its Unix socket.
 fn address(url: &str) -> Option<SocketAddr> {
-    url.strip_prefix("http://")?.split('/').next()?.parse().ok()
+    let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"))?;
+    rest.split('/').next()?.parse().ok()
 }
 
 fn print(ctx: &Context, args: &OpenArgs, url: &str, link: &LoginLink) -> Result<(), CliError> {
@@ -213,6 +221,7 @@ mod tests {
         assert_eq!(here(&urls), "[::1]:2".parse().ok());
         assert_eq!(beyond(&urls), "100.64.0.7:3".parse().ok());
         assert_eq!((here(&urls[..2]), beyond(&urls[..3])), (None, None));
+        assert_eq!(address("https://[::1]:7/login?code=1"), "[::1]:7".parse().ok());
         assert_eq!(address("http://127.0.0.1:7/skep/login?code=1"), "127.0.0.1:7".parse().ok());
     }
 

@@ -51,6 +51,26 @@ pub struct DaemonStatus {
     /// The configuration's problem, if the last reload was refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub config_error: Option<String>,
+    /// How TCP is encrypted, where it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<TlsInfo>,
+}
+
+/// The certificate that a daemon shows over TCP.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct TlsInfo {
+    /// Whose it is: `self` (skep made it) or `files` (it was given).
+    pub mode: String,
+    /// The path of the certificate as PEM; a client trusts a self-made one by it.
+    pub certificate: String,
+    /// Its SHA-256 fingerprint: `AB:CD:…`.
+    pub fingerprint: String,
+    /// When it ends.
+    pub expires_at: Timestamp,
+    /// What is wrong with it, or with the one that was to replace it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
 }
 
 /// `GET /health`, without a token: who serves here (Q4).

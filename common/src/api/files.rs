@@ -16,6 +16,9 @@ pub struct DaemonFile {
     /// Its URLs over TCP. A client of the same user finds the token in the file `token` beside this one.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub urls: Vec<String>,
+    /// The certificate that it shows over TCP, by which local clients know it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<super::TlsInfo>,
     /// Its skep version.
     pub version: String,
     /// Its epoch.

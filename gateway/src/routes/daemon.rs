@@ -83,6 +83,7 @@ async fn full_status(app: &App) -> Result<DaemonStatus, Failure> {
     }
     status.endpoints.extend(urls);
     status.hooks = app.hooks.uses().await?;
+    status.tls = app.doors.tls_info();
     Ok(status)
 }
 
@@ -173,5 +174,12 @@ pub(crate) async fn reload(
     Body(NoFields {}): Body<NoFields>,
 ) -> Result<Json<Reloaded>, Failure> {
     asker.must_be_outside("reload the configuration").await?;
-    Ok(Json(app.engine.reload().await?))
+    let reloaded = app.engine.reload().await?;
+    app.doors.refresh_certificate().await.map_err(|error| {
+        let why = format!(
+            "the configuration was reloaded, but the former certificate stays in use: cannot {error}"
+        );
+        Failure::new(Code::ConfigInvalid, why)
+    })?;
+    Ok(Json(reloaded))
 }

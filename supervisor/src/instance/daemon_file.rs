@@ -3,7 +3,7 @@
 use std::io;
 use std::path::Path;
 
-use skep_common::api::DaemonFile;
+use skep_common::api::{DaemonFile, TlsInfo};
 use skep_config::Paths;
 use skep_sys::process::is_alive;
 use skep_sys::statefile;
@@ -111,6 +111,13 @@ fn check(file: &DaemonFile) -> Result<(), &'static str> {
     let is_url = |url: &str| url.starts_with("http://") || url.starts_with("https://");
     if file.urls.len() > MAX_URLS || !file.urls.iter().all(|url| is_url(url) && is_text(url)) {
         return Err("its URLs are no URLs");
+    }
+    let is_certificate = |tls: &TlsInfo| {
+        let texts = [&tls.mode, &tls.certificate, &tls.fingerprint];
+        Path::new(&tls.certificate).is_absolute() && texts.into_iter().all(|text| is_text(text))
+    };
+    if !file.tls.as_ref().is_none_or(is_certificate) {
+        return Err("its certificate is none");
     }
     if file.version.is_empty() || file.version.len() > 64 || !is_text(&file.version) {
         return Err("its version is no version");

@@ -15,6 +15,7 @@ fn home() -> (tempfile::TempDir, Paths) {
 fn daemon_file(process: Process) -> DaemonFile {
     DaemonFile {
         urls: Vec::new(),
+        tls: None,
         process,
         socket: "/home/p/skepd.sock".into(),
         version: "0.1.0".into(),

@@ -11,6 +11,7 @@ use skep_tests::wait::SOON;
 
 mod clients;
 mod commands;
+mod encrypted;
 mod hostile;
 mod keys;
 mod listening;

@@ -15,6 +15,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::low_level::pipe;
 use skep_common::api::DaemonFile;
 use skep_common::session::Cause;
+use skep_gateway::Doors;
 use skep_supervisor::engine::{Engine, StopKind};
 use skep_supervisor::instance::DaemonLock;
 use tokio::io::AsyncReadExt as _;
@@ -91,6 +92,7 @@ pub(super) struct Serving {
     pub(super) lock: DaemonLock,
     /// What `daemon.json` says; a new listener changes it.
     pub(super) file: DaemonFile,
+    pub(super) doors: Doors,
     pub(super) urls: watch::Receiver<Vec<String>>,
     pub(super) epoch: u64,
     pub(super) endpoint: String,
@@ -165,6 +167,7 @@ impl Serving {
     /// Writes down where the daemon listens now, for clients that look for it.
     fn tell_where(&mut self) {
         self.file.urls.clone_from(&self.urls.borrow_and_update());
+        self.file.tls = self.doors.tls_info();
         if let Err(error) = self.lock.write_daemon_file(&self.file) {
             tracing::error!("the state file does not say where the daemon listens: {error}");
         }
@@ -178,6 +181,9 @@ impl Serving {
         }
         // The engine has logged what came of it.
         drop(self.engine.reload().await);
+        if let Err(error) = self.doors.refresh_certificate().await {
+            tracing::error!("the former certificate stays in use: cannot {error}");
+        }
         tell(&[NotifyState::Ready]);
     }
 

@@ -226,6 +226,7 @@ async fn start(
         process: facts.process.clone(),
         socket: paths.socket().display().to_string(),
         urls: doors.urls().borrow().clone(),
+        tls: doors.tls_info(),
         version: facts.version.clone(),
         epoch,
         started_at: facts.started_at,
@@ -254,9 +255,9 @@ async fn start(
         tracker: tracker.clone(),
         stop: stop.clone(),
     });
-    let options = GatewayOptions { token: token.as_str().to_owned(), limits, doors, bound, hooks };
+    let options = GatewayOptions { token: token.as_str().to_owned(), limits, doors: doors.clone(), bound, hooks };
     let gateway = tracker.spawn(skep_gateway::serve(engine.clone(), listener, options, stop.clone()));
-    let serving = Serving { engine, gateway, lock, file, urls, epoch, endpoint };
+    let serving = Serving { engine, gateway, lock, file, doors, urls, epoch, endpoint };
     Ok((serving, signals))
 }
 

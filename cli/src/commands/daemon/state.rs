@@ -13,7 +13,7 @@ pub(super) enum State {
     /// It answers.
     Running(Health),
     /// Its process lives, but does not answer.
-    Silent(DaemonFile, ClientError),
+    Silent(Box<DaemonFile>, ClientError),
     /// It died without cleaning up, which is done now. What is known of it, for a person.
     Stale(String),
     /// None runs.
@@ -35,7 +35,7 @@ pub(super) async fn look(ctx: &Context) -> Result<State, CliError> {
     };
     let remains = match find_daemon(&ctx.paths) {
         DaemonFound::None => return Ok(State::Stopped),
-        DaemonFound::Running(file) => return Ok(State::Silent(file, error)),
+        DaemonFound::Running(file) => return Ok(State::Silent(Box::new(file), error)),
         DaemonFound::Stale(file) => format!("pid {} died", file.process.pid),
         DaemonFound::Invalid(invalid) => invalid.to_string(),
     };

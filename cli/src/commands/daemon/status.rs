@@ -2,13 +2,14 @@
 
 use anstyle::{AnsiColor, Style};
 use jiff::Timestamp;
-use skep_common::api::{DaemonStatus, HookCounts, HookUse};
+use skep_common::api::{DaemonStatus, HookCounts, HookUse, TlsInfo};
 use skep_common::sanitise::one_line;
 
 use super::state::{self, State};
 use crate::context::Context;
 use crate::error::{CliError, Outcome};
 use crate::exit::Exit;
+use crate::render::screen::Stream;
 use crate::render::table;
 use crate::render::time::ago;
 
@@ -48,6 +49,20 @@ async fn running(ctx: &Context) -> Outcome {
     Ok(Exit::Completed)
 }
 
+/// The certificate over TCP, for people who compare fingerprints.
+fn encryption(tls: &TlsInfo, out: Stream) -> Vec<String> {
+    let whose = if tls.mode == "self" { "made by skep" } else { "given" };
+    let mut lines = vec![
+        format!("tls       {whose}, until {:.0} · {}", tls.expires_at, one_line(&tls.certificate)),
+        format!("          SHA-256 {}", one_line(&tls.fingerprint)),
+    ];
+    if let Some(problem) = &tls.problem {
+        let red = Style::new().fg_color(Some(AnsiColor::Red.into()));
+        lines.push(format!("          {}", out.paint(red, &one_line(problem))));
+    }
+    lines
+}
+
 fn text(ctx: &Context, status: &DaemonStatus, now: Timestamp) -> String {
     let out = ctx.screen.out;
     let green = Style::new().fg_color(Some(AnsiColor::Green.into()));
@@ -64,11 +79,14 @@ fn text(ctx: &Context, status: &DaemonStatus, now: Timestamp) -> String {
             status.started_at.strftime("%Y-%m-%d %H:%M:%SZ")
         ),
         format!("endpoint  {}", one_line(&status.endpoints.join(", "))),
+    ];
+    lines.extend(status.tls.iter().flat_map(|tls| encryption(tls, out)));
+    lines.extend([
         format!("directory {}", one_line(&status.cwd)),
         format!("state     {}", one_line(&status.state_dir)),
         format!("workers   {}", one_line(&status.worker_kinds.join(", "))),
         format!("contained {}", one_line(&status.containment)),
-    ];
+    ]);
     if let Some(error) = &status.config_error {
         let red = Style::new().fg_color(Some(AnsiColor::Red.into()));
         lines.push(format!("config    {}", out.paint(red, &one_line(error))));
