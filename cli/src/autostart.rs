@@ -22,6 +22,7 @@ use skep_sys::spawn::{SpawnSpec, Stdio3, spawn};
 use crate::client::{Client, ClientError};
 use crate::context::Context;
 use crate::error::CliError;
+use crate::first_password;
 
 /// What a daemon inherits.
 type Variables = Vec<(OsString, OsString)>;
@@ -46,7 +47,7 @@ const GONE_WITHIN: Duration = Duration::from_secs(45);
 
 /// A client of the daemon, which is started if none runs.
 pub(crate) async fn client(ctx: &Context) -> Result<Client, CliError> {
-    started_with(ctx, &[], slight(ctx)).await.map(|(client, _)| client)
+    started_with(ctx, &[], &[], slight(ctx)).await.map(|(client, _)| client)
 }
 
 /// The same for a front end that whoever started it may end with all that descends from it, as some editors do: the
@@ -79,14 +80,20 @@ pub(crate) async fn client_apart(ctx: &Context) -> Result<Client, CliError> {
     found.ok_or_else(|| failed(&"it does not serve").hint("`skep daemon start` says why"))
 }
 
-/// The daemon that serves: the one that runs, or one that a person starts with these options and this environment.
-pub(crate) async fn start(ctx: &Context, options: &[OsString]) -> Result<(Client, Health), CliError> {
-    started_with(ctx, options, environment(ctx)).await
+/// The daemon that serves: the one that runs, or one that a person starts with these options, which name these hosts,
+/// and this environment.
+pub(crate) async fn start(
+    ctx: &Context,
+    options: &[OsString],
+    hosts: &[String],
+) -> Result<(Client, Health), CliError> {
+    started_with(ctx, options, hosts, environment(ctx)).await
 }
 
 async fn started_with(
     ctx: &Context,
     options: &[OsString],
+    hosts: &[String],
     environment: Variables,
 ) -> Result<(Client, Health), CliError> {
     if let Some(found) = find(ctx).await? {
@@ -98,6 +105,7 @@ async fn started_with(
     if let Some(found) = find(ctx).await? {
         return Ok(found);
     }
+    first_password::make_if_needed(ctx, hosts)?;
     if let Err(error) = launch(ctx, options, environment) {
         // Somebody else, a service manager perhaps, may have been quicker.
         return find(ctx).await?.ok_or(error);

@@ -68,6 +68,7 @@ pub(crate) enum Command {
     Doctor(commands::doctor::DoctorArgs),
     Open(commands::open::OpenArgs),
     Token(commands::token::TokenArgs),
+    Password(commands::password::PasswordArgs),
     Hooks(commands::hooks::HooksArgs),
     Acp(commands::acp::AcpArgs),
     Api(commands::api::ApiArgs),
@@ -115,6 +116,9 @@ mod tests {
             &["hooks", "retry", "x"],
             &["hooks", "test", "a/b"],
             &["open", "--url", "nowhere"],
+            &["password"],
+            &["password", "set", "secret-in-the-arguments"],
+            &["password", "set", "--generate", "--file", "x"],
             &["logs", "a", "--tail", "-1"],
         ];
         for args in refused {

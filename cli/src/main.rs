@@ -18,6 +18,7 @@ mod commands;
 mod context;
 mod error;
 mod exit;
+mod first_password;
 mod hidden;
 mod hints;
 mod log_stream;

@@ -50,8 +50,8 @@ pub enum DoorError {
     },
     /// An address beyond this machine, and no password.
     #[error(
-        "listen on {address}: an address that is not loopback needs a password; put one into a file that only you can \
-         read, and name it in api.password_file (SKEP_PASSWORD_FILE)"
+        "listen on {address}: an address that is not loopback needs a password; `skep password set` sets one, or put it \
+         into a file that only you can read, and name that in api.password_file (SKEP_PASSWORD_FILE)"
     )]
     NoPassword {
         /// The address.

@@ -39,7 +39,7 @@ mod transcript;
 
 pub use doors::{Bound, DoorError, Doors};
 pub use openapi::openapi_json;
-pub use password::PasswordError;
+pub use password::{PasswordError, set_password};
 pub use server::{GatewayOptions, Limits, serve};
 pub use tls::TlsError;
 

@@ -6,6 +6,8 @@ use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use argon2::{Algorithm, Argon2, Params, PasswordHasher as _, PasswordVerifier as _, Version};
+use skep_sys::statefile;
+
 /// The longest password file.
 const MAX_FILE: u64 = 4096;
 
@@ -56,6 +58,21 @@ pub enum PasswordError {
         /// What the system said.
         source: io::Error,
     },
+}
+
+/// Keeps the hash of a password in this file, for its owner's eyes only, in one step.
+///
+/// # Errors
+///
+/// [`PasswordError::Short`], or when the file cannot be written.
+pub fn set_password(path: &Path, password: &str) -> Result<(), PasswordError> {
+    let at = |error| match error {
+        PasswordError::Io { source, .. } => PasswordError::Io { path: path.to_owned(), source },
+        other => other,
+    };
+    let Password(hash) = Password::hash(password).map_err(at)?;
+    statefile::write_atomic(path, format!("{hash}\n").as_bytes())
+        .map_err(|source| PasswordError::Io { path: path.to_owned(), source })
 }
 
 impl Password {
@@ -169,6 +186,13 @@ mod tests {
             assert!(matches!(write(empty, 0o600), Err(PasswordError::Empty { .. })), "{empty}");
         }
         assert!(matches!(Password::hash("short"), Err(PasswordError::Short)));
+        assert!(matches!(set_password(&path, "short"), Err(PasswordError::Short)));
+        set_password(&path, "another one").unwrap();
+        assert_eq!(std::fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
+        assert!(Password::load(&path).unwrap().unwrap().is("another one"));
+        assert!(!std::fs::read_to_string(&path).unwrap().contains("another"));
+        let nowhere = set_password(&home.path().join("none/password"), "another one").unwrap_err();
+        assert!(nowhere.to_string().contains("none/password"), "{nowhere}");
         assert!(matches!(Password::load(home.path()), Err(PasswordError::Foreign { .. })));
     }
 }

@@ -19,6 +19,7 @@ pub(crate) mod logs;
 pub(crate) mod man;
 pub(crate) mod open;
 pub(crate) mod openapi;
+pub(crate) mod password;
 pub(crate) mod prompt;
 pub(crate) mod ps;
 pub(crate) mod release;
@@ -56,6 +57,7 @@ pub(crate) async fn run(ctx: &Context, command: Command) -> Outcome {
         Command::Agents(args) => agents::run(ctx, &args).await,
         Command::Open(args) => open::run(ctx, &args).await,
         Command::Token(args) => token::run(ctx, args).await,
+        Command::Password(args) => password::run(ctx, &args),
         Command::Hooks(args) => hooks::run(ctx, args).await,
         Command::Acp(args) => acp::run(ctx, args).await,
         Command::Api(args) => api::run(ctx, &args).await,

@@ -15,6 +15,7 @@ mod encrypted;
 mod hostile;
 mod keys;
 mod listening;
+mod passwords;
 
 /// Starts the daemon with a listener on a free port of loopback, and says where.
 fn start(env: &TestEnv) -> SocketAddr {

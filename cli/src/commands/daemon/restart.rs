@@ -26,7 +26,7 @@ pub(crate) async fn run(ctx: &Context, args: &RestartArgs) -> Outcome {
     let new = args.options.words()?;
     let options = merge(before.map(|file| file.args).unwrap_or_default(), new);
     stop::stop(ctx).await?;
-    let (client, _) = autostart::start(ctx, &options).await?;
+    let (client, _) = autostart::start(ctx, &options, &[]).await?;
     let status: DaemonStatus = client.get("/daemon").await?;
     start::report(ctx, &status)?;
     Ok(Exit::Completed)

@@ -35,6 +35,7 @@ use crate::commands::version::VERSION;
 use crate::context::Context;
 use crate::error::{CliError, Outcome};
 use crate::exit::Exit;
+use crate::first_password;
 use crate::start::directory;
 use crate::telemetry::{self, DaemonLog};
 
@@ -86,6 +87,10 @@ pub(crate) fn run(ctx: &Context, args: &DaemonRunArgs) -> Outcome {
         Ok(prepared) => prepared,
         Err(error) => return Err(refuse(readiness, error)),
     };
+    if !args.detached {
+        // A detached one has no terminal; its launcher has seen to it.
+        first_password::make_if_needed(ctx, &args.options.hosts)?;
+    }
     let log = DaemonLog {
         paths: &prepared.paths,
         dir: &prepared.dir,

@@ -8,6 +8,7 @@ use crate::autostart;
 use crate::context::Context;
 use crate::error::Outcome;
 use crate::exit::Exit;
+use crate::first_password;
 
 /// Start the daemon in the background, and wait until it serves. If one runs, report that one.
 #[derive(Debug, Clone, Args)]
@@ -22,8 +23,12 @@ pub(crate) struct StartArgs {
 /// Starts the daemon.
 pub(crate) async fn run(ctx: &Context, args: &StartArgs) -> Outcome {
     args.options.check()?;
-    let (client, _) = autostart::start(ctx, &args.options.words()?).await?;
+    let (client, _) = autostart::start(ctx, &args.options.words()?, &args.options.hosts).await?;
     let mut status: DaemonStatus = client.get("/daemon").await?;
+    if !args.options.hosts.is_empty() {
+        // One that ran already may have needed none so far.
+        first_password::make_if_needed(ctx, &args.options.hosts)?;
+    }
     // One that ran already takes new listeners as well; one that was just started has them (C3).
     for request in args.options.listeners() {
         status = client.post("/daemon/start", &request).await?;
