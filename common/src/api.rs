@@ -3,6 +3,7 @@
 //! Requests refuse unknown fields (G13); answers may grow, so clients ignore what they do not know.
 
 mod agents;
+mod audit;
 mod daemon;
 mod events;
 mod files;
@@ -15,6 +16,7 @@ mod sessions;
 mod workers;
 
 pub use agents::{AgentInfo, AgentList, AgentProbe};
+pub use audit::{AuditEntry, AuditQuery};
 pub use daemon::{DaemonStatus, Health, Reloaded, TlsInfo};
 pub use events::{EventsPage, EventsQuery};
 pub use files::{DaemonFile, RegistryEntry};

@@ -64,6 +64,8 @@ pub(crate) struct Principal {
     pub(crate) expires_at: Option<Timestamp>,
     /// Whether it came as a cookie, which a browser sends of its own accord.
     pub(crate) is_cookie: bool,
+    /// What its key is called, for people.
+    pub(crate) label: Option<String>,
 }
 
 /// Why a request goes no further.
@@ -89,6 +91,7 @@ impl Principal {
             revoked: CancellationToken::new(),
             expires_at: None,
             is_cookie: false,
+            label: None,
         }
     }
 

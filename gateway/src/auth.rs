@@ -105,15 +105,20 @@ pub(crate) fn unauthorized(why: &str) -> Failure {
     Failure::new(Code::Unauthorized, why)
 }
 
-/// Front end and user of a request, for the journal: `skep-cli uid=1000`, `curl owner 127.0.0.1`.
-pub(crate) fn caller(parts: &Parts) -> Caller {
-    let agent = parts.headers.get(USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or("api");
+/// What a client calls itself, as far as it is a word: `skep-cli`, `curl`.
+pub(crate) fn front(headers: &HeaderMap) -> String {
+    let agent = headers.get(USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or("api");
     let product: String = agent
         .chars()
         .take_while(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
         .take(40)
         .collect();
-    let front = if product.is_empty() { "api" } else { &product };
+    if product.is_empty() { String::from("api") } else { product }
+}
+
+/// Front end and user of a request, for the journal: `skep-cli uid=1000`, `curl owner 127.0.0.1`.
+pub(crate) fn caller(parts: &Parts) -> Caller {
+    let front = front(&parts.headers);
     let who = parts.extensions.get::<Principal>().map_or("nobody", Principal::name);
     let via = match parts.extensions.get::<Peer>() {
         Some(Peer::Unix(peer)) if who == "owner" => format!("{front} uid={}", peer.uid),
@@ -123,7 +128,7 @@ pub(crate) fn caller(parts: &Parts) -> Caller {
                 parts.extensions.get::<Client>().map_or_else(|| peer.remote.ip(), |client| client.address);
             format!("{front} {who} {address}")
         }
-        None => front.to_owned(),
+        None => front,
     };
     Caller { via }
 }

@@ -36,6 +36,8 @@ impl IntoResponse for Failure {
             // With the way in.
             response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
+        // For who did what.
+        response.extensions_mut().insert(code);
         response
     }
 }

@@ -12,6 +12,7 @@ use skep_common::ids::SessionId;
 
 use crate::access::rules::{self, Found, NO_ROUTE};
 use crate::access::{About, Denied, Principal, Rule, decide};
+use crate::audit::Deed;
 use crate::auth;
 use crate::error::Failure;
 use crate::lease::Lease;
@@ -33,16 +34,30 @@ pub(crate) async fn guard(State(app): State<App>, request: Request, next: Next) 
             parts.extensions.extend(client.map(with_client).unwrap_or_default());
             cors
         }
-        Err(failure) => return harden(failure.into_response(), None),
+        Err(failure) => {
+            let response = failure.into_response();
+            app.audit.refused(&parts, None, None, &response);
+            return harden(response, None);
+        }
     };
     if cors.is_some() && parts.method == Method::OPTIONS {
         return harden(StatusCode::NO_CONTENT.into_response(), cors.as_deref());
     }
-    let lease = match pass(&app, &mut parts).await {
+    let found = rule(&parts);
+    let known = found.as_ref().ok().copied();
+    let lease = match pass(&app, &mut parts, found).await {
         Ok(lease) => lease,
-        Err(response) => return harden(*response, cors.as_deref()),
+        Err(response) => {
+            let session = subject(&app, &mut parts, known).await;
+            app.audit.refused(&parts, known, session, &response);
+            return harden(*response, cors.as_deref());
+        }
     };
+    let deed = deed(&app, &mut parts, known).await;
     let response = next.run(Request::from_parts(parts, body)).await;
+    if let Some(deed) = deed {
+        deed.done(&response);
+    }
     harden(lease.over(response), cors.as_deref())
 }
 
@@ -63,22 +78,38 @@ fn from_tcp(app: &App, parts: &Parts) -> Result<Option<Client>, Failure> {
     }
 }
 
-async fn pass(app: &App, parts: &mut Parts) -> Result<Lease, Box<Response>> {
+/// What a request is about to change, for the record of who did what.
+async fn deed(app: &App, parts: &mut Parts, rule: Option<Rule>) -> Option<Deed> {
+    let mut deed = Deed::begin(&app.audit, parts, rule)?;
+    deed.about(subject(app, parts, rule).await);
+    Some(deed)
+}
+
+/// The session that a request of somebody who is known is about, if it is about one.
+async fn subject(app: &App, parts: &mut Parts, rule: Option<Rule>) -> Option<SessionId> {
+    parts.extensions.get::<Principal>()?;
+    if rule?.about == About::Session { session_of(app, parts).await } else { None }
+}
+
+async fn pass(
+    app: &App,
+    parts: &mut Parts,
+    rule: Result<Rule, Box<Response>>,
+) -> Result<Lease, Box<Response>> {
     let refuse = |failure: Failure| Box::new(failure.into_response());
     small(app, parts).map_err(refuse)?;
-    let rule = rule(parts)?;
+    let rule = rule?;
     let principal = auth::principal(app, parts).map_err(refuse)?;
+    if let Some(principal) = &principal {
+        parts.extensions.insert(principal.clone());
+    }
     let named = named_session(app, parts, principal.as_ref(), rule).await;
     decide(principal.as_ref(), rule, named).map_err(|denied| refuse(refusal(denied)))?;
     if let (Some(named), Some(_)) = (named, principal.as_ref().and_then(|principal| principal.session)) {
         parts.extensions.insert(Pinned(named));
     }
     let streams = is_stream(parts);
-    let lease = Lease::take(app, parts, principal.as_ref(), streams).map_err(refuse)?;
-    if let Some(principal) = principal {
-        parts.extensions.insert(principal);
-    }
-    Ok(lease)
+    Lease::take(app, parts, principal.as_ref(), streams).map_err(refuse)
 }
 
 /// Refuses a head that is too large, and secrets where logs and histories keep them.
@@ -136,6 +167,11 @@ async fn named_session(
     if rule.about != About::Session {
         return None;
     }
+    session_of(app, parts).await
+}
+
+/// The session that the path names first, if there is one of that name.
+async fn session_of(app: &App, parts: &mut Parts) -> Option<SessionId> {
     let params = RawPathParams::from_request_parts(parts, &()).await.ok()?;
     let name = params.iter().next().map(|(_, value)| value.to_owned())?;
     app.engine.session(&name).await.ok().map(|session| session.id)

@@ -141,6 +141,7 @@ impl Keys {
             revoked: key.revoked.clone(),
             expires_at: key.info.expires_at,
             is_cookie: kind == KeyKind::Browser,
+            label: key.info.name.clone(),
         })
     }
 

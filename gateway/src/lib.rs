@@ -8,6 +8,7 @@
 pub mod router;
 
 mod access;
+mod audit;
 mod auth;
 mod body;
 mod changes;

@@ -17,6 +17,7 @@ use tokio_util::task::TaskTracker;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use crate::audit::Audit;
 use crate::auth::Token;
 use crate::doors::Doors;
 use crate::error::Failure;
@@ -29,7 +30,7 @@ use crate::openapi;
 use crate::places::Places;
 use crate::routes::login::Attempts;
 use crate::routes::{
-    agents, daemon, hooks, login, logs, metrics, permissions, runs, sessions, tokens, workers,
+    agents, audit, daemon, hooks, login, logs, metrics, permissions, runs, sessions, tokens, workers,
 };
 use crate::server::{Entrance, Limits};
 use crate::stream;
@@ -47,6 +48,7 @@ pub(crate) struct App {
     pub(crate) keys: Keys,
     pub(crate) links: Links,
     pub(crate) attempts: Attempts,
+    pub(crate) audit: Audit,
     pub(crate) doors: Doors,
     pub(crate) hooks: Hooks,
     pub(crate) entrance: Entrance,
@@ -82,6 +84,7 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(daemon::restart))
         .routes(routes!(daemon::reload))
         .routes(routes!(logs::of_daemon))
+        .routes(routes!(audit::show))
         .routes(routes!(agents::list))
         .routes(routes!(tokens::list, tokens::create))
         .routes(routes!(tokens::revoke))

@@ -1,6 +1,7 @@
 //! The handlers, one file per noun. Each extracts, calls the engine and converts.
 
 pub(crate) mod agents;
+pub(crate) mod audit;
 pub(crate) mod daemon;
 pub(crate) mod hooks;
 pub(crate) mod login;

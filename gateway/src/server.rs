@@ -15,6 +15,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use skep_common::code::{ApiError, Code, ErrorBody};
 use skep_hooks::Hooks;
 use skep_supervisor::engine::Engine;
+use skep_sys::capture::LogSpec;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpStream, UnixListener, UnixStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -22,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 
+use crate::audit::Audit;
 use crate::auth::Token;
 use crate::doors::{Bound, Doors};
 use crate::keys::Keys;
@@ -107,6 +109,8 @@ pub struct GatewayOptions {
     pub bound: Vec<Bound>,
     /// Who is told of what happens.
     pub hooks: Hooks,
+    /// The record of who did what.
+    pub audit: LogSpec,
 }
 
 /// Serves the API until `stop`; comes back when every connection is gone. Open streams end, idle connections are
@@ -114,14 +118,15 @@ pub struct GatewayOptions {
 ///
 /// # Errors
 ///
-/// When the file of tokens cannot be read: then nothing is served.
+/// When the file of tokens cannot be read, or there is no place for the record of who did what: then nothing is served.
 pub async fn serve(
     engine: Engine,
     listener: UnixListener,
     options: GatewayOptions,
     stop: CancellationToken,
 ) -> std::io::Result<()> {
-    let GatewayOptions { token, limits, doors, bound, hooks } = options;
+    let GatewayOptions { token, limits, doors, bound, hooks, audit } = options;
+    let audit = Audit::start(audit)?;
     let entrance = Entrance {
         limits,
         doors: doors.clone(),
@@ -137,6 +142,7 @@ pub async fn serve(
         keys: Keys::load(engine.paths().tokens())?,
         links: Links::default(),
         attempts: Attempts::new(limits.logins_per_minute),
+        audit: audit.clone(),
         token: Token::new(token),
         limits,
         hooks,
@@ -154,6 +160,7 @@ pub async fn serve(
     entrance.unix(listener, router(app)).await;
     entrance.connections.close();
     entrance.connections.wait().await;
+    audit.end().await;
     Ok(())
 }
 

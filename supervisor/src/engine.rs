@@ -239,6 +239,7 @@ impl Engine {
             config_error: self.shared.config_error.borrow().clone(),
             // What the front ends add.
             tls: None,
+            audit_problem: None,
         })
     }
 

@@ -5,6 +5,7 @@ pub(crate) mod agents;
 pub(crate) mod answer;
 pub(crate) mod api;
 pub(crate) mod attach;
+pub(crate) mod audit;
 pub(crate) mod bg;
 pub(crate) mod cancel;
 pub(crate) mod close;
@@ -57,6 +58,7 @@ pub(crate) async fn run(ctx: &Context, command: Command) -> Outcome {
         Command::Agents(args) => agents::run(ctx, &args).await,
         Command::Open(args) => open::run(ctx, &args).await,
         Command::Token(args) => token::run(ctx, args).await,
+        Command::Audit(args) => audit::run(ctx, &args).await,
         Command::Password(args) => password::run(ctx, &args),
         Command::Hooks(args) => hooks::run(ctx, args).await,
         Command::Acp(args) => acp::run(ctx, args).await,

@@ -54,6 +54,9 @@ pub struct DaemonStatus {
     /// How TCP is encrypted, where it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<TlsInfo>,
+    /// Why the record of who did what is not complete, if it is not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audit_problem: Option<String>,
 }
 
 /// The certificate that a daemon shows over TCP.

@@ -61,6 +61,7 @@ pub(crate) const RULES: &[Entry] = &[
     (Method::POST, "/daemon/restart", all(Admin)),
     (Method::POST, "/daemon/reload", all(Admin)),
     (Method::GET, "/daemon/logs", all(Read)),
+    (Method::GET, "/audit", all(Admin)),
     (Method::GET, "/agents", all(Read)),
     (Method::GET, "/metrics", all(Read)),
     (Method::GET, "/tokens", all(Admin)),

@@ -84,6 +84,7 @@ async fn full_status(app: &App) -> Result<DaemonStatus, Failure> {
     status.endpoints.extend(urls);
     status.hooks = app.hooks.uses().await?;
     status.tls = app.doors.tls_info();
+    status.audit_problem = app.audit.problem();
     Ok(status)
 }
 

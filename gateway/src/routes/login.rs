@@ -18,6 +18,7 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use crate::access::{Identity, Principal};
+use crate::audit::Told;
 use crate::auth;
 use crate::body::{self, Body, Params};
 use crate::error::Failure;
@@ -116,7 +117,9 @@ pub(crate) async fn sign_in(State(app): State<App>, request: Request) -> Respons
         Err((failure, retry)) => {
             let status = crate::error::status(failure.0.code);
             let mut response = if is_form {
-                pages::refused(status, &base, &failure.0.message)
+                let mut page = pages::refused(status, &base, &failure.0.message);
+                page.extensions_mut().insert(failure.0.code);
+                page
             } else {
                 failure.into_response()
             };
@@ -207,7 +210,9 @@ async fn admit(app: &App, client: &Client, is_form: bool) -> Result<Response, Fa
         expires_at: Some(now + SignedDuration::from_secs(seconds)),
     };
     let (secret, info) = app.keys.create(new, now).await?;
+    let about = Told::made(&info.id);
     let mut response = if is_form { to_front_page(app) } else { Json(info).into_response() };
+    response.extensions_mut().insert(about);
     set_cookie(app, client, &mut response, &secret, seconds);
     Ok(response)
 }

@@ -74,16 +74,27 @@ pub(crate) async fn of_daemon(
     answer(&app, Subject::Daemon, query).await
 }
 
-async fn answer(app: &App, subject: Subject, query: LogsQuery) -> Result<Response, Failure> {
-    if query.tail.is_some_and(|tail| tail > MAX_TAIL) {
+/// How many lines a tail has.
+pub(super) fn checked_tail(tail: Option<u32>) -> Result<Option<usize>, Failure> {
+    if tail.is_some_and(|tail| tail > MAX_TAIL) {
         return Err(Failure::new(Code::InvalidValue, "`tail` must be at most 100000"));
     }
-    let grep = match query.grep.as_deref() {
+    Ok(tail.map(|tail| usize::try_from(tail).unwrap_or(usize::MAX)))
+}
+
+/// What lines must contain.
+pub(super) fn checked_grep(grep: Option<&str>) -> Result<Option<Grep>, Failure> {
+    match grep {
         Some(grep) if !(1..=MAX_GREP).contains(&grep.chars().count()) => {
-            return Err(Failure::new(Code::InvalidValue, "`grep` must be 1 to 200 characters long"));
+            Err(Failure::new(Code::InvalidValue, "`grep` must be 1 to 200 characters long"))
         }
-        grep => grep.map(Grep::new),
-    };
+        grep => Ok(grep.map(Grep::new)),
+    }
+}
+
+async fn answer(app: &App, subject: Subject, query: LogsQuery) -> Result<Response, Failure> {
+    let tail = checked_tail(query.tail)?;
+    let grep = checked_grep(query.grep.as_deref())?;
     let places = app.logs.clone();
     let asked = (subject.clone(), query.log_type);
     let chosen = tokio::task::spawn_blocking(move || {
@@ -108,7 +119,7 @@ async fn answer(app: &App, subject: Subject, query: LogsQuery) -> Result<Respons
     };
     let body = match text {
         Some(text) => {
-            let tail = query.tail.map(|tail| Tail::new(usize::try_from(tail).unwrap_or(usize::MAX)));
+            let tail = tail.map(Tail::new);
             logs::body(text, Cut { grep, tail, follow: query.follow }, app.stop.clone())
         }
         // Nothing was logged yet.

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
+use axum::{Extension, Json};
 use skep_common::api::{RunAccepted, RunQuery, RunRequest};
 use skep_common::code::{ApiError, Code};
 use skep_common::event::{Event, Record};
@@ -13,6 +13,7 @@ use skep_common::session::{Cause, TurnOutcome, TurnSummary};
 use skep_common::usage::Usage;
 use skep_journal::Line;
 
+use crate::audit::Told;
 use crate::body::{Body, Params};
 use crate::error::Failure;
 use crate::follower::{Follower, Step};
@@ -64,10 +65,11 @@ pub(crate) async fn create(
     let RunRequest { session, prompt } = request;
     let request = RunRequest { session, prompt: take_environment(&asker, prompt).await? };
     let mut accepted = start(&app, request, caller).await?;
+    let about = Extension(Told::session(accepted.session.id));
     if streams {
         let follower = follow(&app, &accepted).await?;
         let first = sse::message("run", &accepted);
-        return Ok(sse::of_session(follower, first));
+        return Ok((about, sse::of_session(follower, first)).into_response());
     }
     let mut status = StatusCode::ACCEPTED;
     if let Some(wait) = query.wait {
@@ -82,7 +84,7 @@ pub(crate) async fn create(
                 app.engine.session(&accepted.session.id.to_string()).await.unwrap_or(accepted.session);
         }
     }
-    Ok((status, Json(accepted)).into_response())
+    Ok((status, about, Json(accepted)).into_response())
 }
 
 /// Starts the run in a task of its own: it goes on when its client has gone away meanwhile.

@@ -1,9 +1,9 @@
 //! `/sessions`.
 
-use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
+use axum::{Extension, Json};
 use serde::Deserialize;
 use skep_common::api::{
     CancelRequest, CloseRequest, CreateSession, DeleteQuery, PromptAccepted, PromptRequest, SessionInfo,
@@ -14,6 +14,7 @@ use skep_common::keys::Scope;
 use skep_common::session::{Consent, PermissionMode, RuleVerdict};
 use skep_supervisor::engine::Caller;
 
+use crate::audit::Told;
 use crate::auth;
 use crate::body::{Body, Names, Params};
 use crate::changes;
@@ -84,11 +85,11 @@ pub(crate) async fn create(
     State(app): State<App>,
     asker: Asker,
     Body(mut request): Body<CreateSession>,
-) -> Result<(StatusCode, Json<SessionInfo>), Failure> {
+) -> Result<(StatusCode, Extension<Told>, Json<SessionInfo>), Failure> {
     check_create(&app, &asker, &mut request).await?;
     let created = app.engine.create(request).await?;
     let status = if created.created { StatusCode::CREATED } else { StatusCode::OK };
-    Ok((status, Json(created.info)))
+    Ok((status, Extension(Told::session(created.info.id)), Json(created.info)))
 }
 
 /// An agent may start sessions, and none that asks nobody or runs programs of its choice beside the agent; who comes over TCP, only under the roots for TCP (G6).

@@ -1,12 +1,13 @@
 //! `/tokens`: scoped, revocable tokens, and the browsers that are signed in (Q3).
 
-use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
+use axum::{Extension, Json};
 use jiff::{SignedDuration, Timestamp};
 use skep_common::code::Code;
 use skep_common::keys::{CreateToken, KeyKind, KeyList, TokenCreated};
 
+use crate::audit::Told;
 use crate::body::{Body, Names};
 use crate::error::Failure;
 use crate::inside::Asker;
@@ -44,7 +45,7 @@ pub(crate) async fn create(
     State(app): State<App>,
     asker: Asker,
     Body(request): Body<CreateToken>,
-) -> Result<(StatusCode, Json<TokenCreated>), Failure> {
+) -> Result<(StatusCode, Extension<Told>, Json<TokenCreated>), Failure> {
     asker.must_be_outside("make tokens").await?;
     let invalid = |why: &str| Failure::new(Code::InvalidValue, why);
     if request.scopes.is_empty() {
@@ -71,7 +72,7 @@ pub(crate) async fn create(
     scopes.dedup();
     let new = NewKey { kind: KeyKind::Token, name: request.name, scopes, session, expires_at };
     let (token, info) = app.keys.create(new, now).await?;
-    Ok((StatusCode::CREATED, Json(TokenCreated { token, info })))
+    Ok((StatusCode::CREATED, Extension(Told::made(&info.id)), Json(TokenCreated { token, info })))
 }
 
 /// `DELETE /tokens/{id}`: at once, and with it the streams that it opened.

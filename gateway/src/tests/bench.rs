@@ -94,7 +94,9 @@ impl Bench {
             tracker: tracker.clone(),
             stop: stop.clone(),
         });
-        let options = GatewayOptions { token: TOKEN.to_owned(), limits, doors, bound: Vec::new(), hooks };
+        let audit = skep_sys::capture::LogSpec::new(paths_of_doors.audit_log());
+        let options =
+            GatewayOptions { token: TOKEN.to_owned(), limits, doors, bound: Vec::new(), hooks, audit };
         let serving = serve(engine.clone(), listener, options, stop.clone());
         tracker.spawn(async move { serving.await.unwrap() });
         Self { engine, pool, home, stop, ended, tracker }

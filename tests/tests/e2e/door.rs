@@ -9,6 +9,7 @@ use skep_tests::api::Response;
 use skep_tests::env::TestEnv;
 use skep_tests::wait::SOON;
 
+mod audit;
 mod clients;
 mod commands;
 mod encrypted;

@@ -20,6 +20,7 @@ use skep_supervisor::daemon;
 use skep_supervisor::engine::DaemonFacts;
 use skep_supervisor::instance::{DaemonLock, LockError, Token};
 use skep_supervisor::launch::LaunchOptions;
+use skep_sys::capture::LogSpec;
 use skep_sys::daemonize::{self, Readiness};
 use skep_sys::limits;
 use tokio::net::UnixListener;
@@ -238,6 +239,11 @@ async fn start(
         args,
     };
     let endpoint = file.urls.first().unwrap_or(&facts.endpoint).clone();
+    let audit = LogSpec {
+        path: paths.audit_log(),
+        max_bytes: settings.logs.max_bytes.as_u64(),
+        files: settings.logs.files,
+    };
     let engine = daemon::start(daemon::DaemonOptions {
         settings,
         paths: paths.clone(),
@@ -260,7 +266,8 @@ async fn start(
         tracker: tracker.clone(),
         stop: stop.clone(),
     });
-    let options = GatewayOptions { token: token.as_str().to_owned(), limits, doors: doors.clone(), bound, hooks };
+    let token = token.as_str().to_owned();
+    let options = GatewayOptions { token, limits, doors: doors.clone(), bound, hooks, audit };
     let gateway = tracker.spawn(skep_gateway::serve(engine.clone(), listener, options, stop.clone()));
     let serving = Serving { engine, gateway, lock, file, doors, urls, epoch, endpoint };
     Ok((serving, signals))

@@ -87,6 +87,10 @@ fn text(ctx: &Context, status: &DaemonStatus, now: Timestamp) -> String {
         format!("workers   {}", one_line(&status.worker_kinds.join(", "))),
         format!("contained {}", one_line(&status.containment)),
     ]);
+    if let Some(problem) = &status.audit_problem {
+        let red = Style::new().fg_color(Some(AnsiColor::Red.into()));
+        lines.push(format!("audit     {}", out.paint(red, &one_line(problem))));
+    }
     if let Some(error) = &status.config_error {
         let red = Style::new().fg_color(Some(AnsiColor::Red.into()));
         lines.push(format!("config    {}", out.paint(red, &one_line(error))));
