@@ -117,6 +117,8 @@ mod tests {
             &["hooks", "retry", "x"],
             &["hooks", "test", "a/b"],
             &["open", "--url", "nowhere"],
+            &["open", "../x"],
+            &["open", "--scope", "everything"],
             &["audit", "--since", "soon"],
             &["audit", "-n", "-1"],
             &["password"],

@@ -112,6 +112,22 @@ pub struct TokenCreated {
     pub info: KeyInfo,
 }
 
+/// The body of `POST /login-links`; an empty one makes a link that may do everything.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields, default)]
+pub struct CreateLoginLink {
+    /// The one session, by id, prefix or name, that the browser is to see.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub session: Option<String>,
+    /// What the browser may do; none: of one session `read`, else `admin`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scopes: Option<Vec<Scope>>,
+    /// How long it stays signed in, in seconds; none: 30 days.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ttl_seconds: Option<u64>,
+}
+
 /// `POST /login-links`: a link that signs one browser in, once.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
@@ -120,6 +136,12 @@ pub struct LoginLink {
     pub path: String,
     /// The whole link for each TCP endpoint.
     pub urls: Vec<String>,
+    /// The one session that the browser will see; none: all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<SessionId>,
+    /// What the browser will be allowed.
+    #[serde(default)]
+    pub scopes: Vec<Scope>,
     /// When it ends.
     pub expires_at: Timestamp,
 }

@@ -4,6 +4,7 @@
 use axum::http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse as _, Response};
+use skep_common::ids::SessionId;
 
 const POLICY: &str = "default-src 'none'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
 
@@ -17,16 +18,25 @@ pub(crate) enum WayIn {
 }
 
 /// The front page of somebody who is signed in. `who` is the key's id, or why none is needed.
-pub(crate) fn signed_in(base: &str, who: &str) -> Response {
+pub(crate) fn signed_in(base: &str, who: &str, session: Option<SessionId>) -> Response {
     let base = escape(base);
     let who = escape(who);
+    let what = match session {
+        Some(session) => format!(
+            "This browser sees one session: <a href=\"{base}/api/v1/sessions/{session}/logs?type=transcript\">what was \
+             said in it</a>."
+        ),
+        None => format!(
+            "skep has no web page of its own yet; its API is under \
+             <a href=\"{base}/api/v1/daemon\">{base}/api/v1</a>, and <code>skep</code> on the command line shows \
+             the rest."
+        ),
+    };
     page(
         StatusCode::OK,
         "signed in",
         &format!(
-            "<p>You are signed in ({who}). skep has no web page of its own yet; its API is under \
-             <a href=\"{base}/api/v1/daemon\">{base}/api/v1</a>, and <code>skep</code> on the command line shows \
-             the rest.</p><form method=\"post\" action=\"{base}/logout\"><button>Sign out</button></form>"
+            "<p>You are signed in ({who}). {what}</p><form method=\"post\" action=\"{base}/logout\"><button>Sign out</button></form>"
         ),
     )
 }

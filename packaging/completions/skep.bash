@@ -31,6 +31,9 @@ _skep() {
             skep,attach)
                 cmd="skep__subcmd__attach"
                 ;;
+            skep,audit)
+                cmd="skep__subcmd__audit"
+                ;;
             skep,bg)
                 cmd="skep__subcmd__bg"
                 ;;
@@ -78,6 +81,9 @@ _skep() {
                 ;;
             skep,openapi)
                 cmd="skep__subcmd__openapi"
+                ;;
+            skep,password)
+                cmd="skep__subcmd__password"
                 ;;
             skep,prompt)
                 cmd="skep__subcmd__prompt"
@@ -226,6 +232,9 @@ _skep() {
             skep__subcmd__help,attach)
                 cmd="skep__subcmd__help__subcmd__attach"
                 ;;
+            skep__subcmd__help,audit)
+                cmd="skep__subcmd__help__subcmd__audit"
+                ;;
             skep__subcmd__help,bg)
                 cmd="skep__subcmd__help__subcmd__bg"
                 ;;
@@ -273,6 +282,9 @@ _skep() {
                 ;;
             skep__subcmd__help,openapi)
                 cmd="skep__subcmd__help__subcmd__openapi"
+                ;;
+            skep__subcmd__help,password)
+                cmd="skep__subcmd__help__subcmd__password"
                 ;;
             skep__subcmd__help,prompt)
                 cmd="skep__subcmd__help__subcmd__prompt"
@@ -358,6 +370,12 @@ _skep() {
             skep__subcmd__help__subcmd__hooks,test)
                 cmd="skep__subcmd__help__subcmd__hooks__subcmd__test"
                 ;;
+            skep__subcmd__help__subcmd__password,rm)
+                cmd="skep__subcmd__help__subcmd__password__subcmd__rm"
+                ;;
+            skep__subcmd__help__subcmd__password,set)
+                cmd="skep__subcmd__help__subcmd__password__subcmd__set"
+                ;;
             skep__subcmd__help__subcmd__token,create)
                 cmd="skep__subcmd__help__subcmd__token__subcmd__create"
                 ;;
@@ -420,6 +438,24 @@ _skep() {
                 ;;
             skep__subcmd__hooks__subcmd__help,test)
                 cmd="skep__subcmd__hooks__subcmd__help__subcmd__test"
+                ;;
+            skep__subcmd__password,help)
+                cmd="skep__subcmd__password__subcmd__help"
+                ;;
+            skep__subcmd__password,rm)
+                cmd="skep__subcmd__password__subcmd__rm"
+                ;;
+            skep__subcmd__password,set)
+                cmd="skep__subcmd__password__subcmd__set"
+                ;;
+            skep__subcmd__password__subcmd__help,help)
+                cmd="skep__subcmd__password__subcmd__help__subcmd__help"
+                ;;
+            skep__subcmd__password__subcmd__help,rm)
+                cmd="skep__subcmd__password__subcmd__help__subcmd__rm"
+                ;;
+            skep__subcmd__password__subcmd__help,set)
+                cmd="skep__subcmd__password__subcmd__help__subcmd__set"
                 ;;
             skep__subcmd__token,create)
                 cmd="skep__subcmd__token__subcmd__create"
@@ -506,7 +542,7 @@ _skep() {
 
     case "${cmd}" in
         skep)
-            opts="-v -h -V --socket --verbose --debug --json --help --version run bg prompt attach ps logs wait inbox allow deny cancel release close kill rm worker daemon agents config doctor open token hooks acp api openapi completions man version help"
+            opts="-v -h -V --socket --verbose --debug --json --help --version run bg prompt attach ps logs wait inbox allow deny cancel release close kill rm worker daemon agents config doctor open token password audit hooks acp api openapi completions man version help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -623,6 +659,44 @@ _skep() {
             fi
             case "${prev}" in
                 --tail)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        skep__subcmd__audit)
+            opts="-n -f -v -h --lines --since --who --session --refused --follow --socket --verbose --debug --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --lines)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -n)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --since)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --who)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --session)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1566,7 +1640,7 @@ _skep() {
             return 0
             ;;
         skep__subcmd__help)
-            opts="run bg prompt attach ps logs wait inbox allow deny cancel release close kill rm worker daemon agents config doctor open token hooks acp api openapi completions man version help"
+            opts="run bg prompt attach ps logs wait inbox allow deny cancel release close kill rm worker daemon agents config doctor open token password audit hooks acp api openapi completions man version help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1636,6 +1710,20 @@ _skep() {
             return 0
             ;;
         skep__subcmd__help__subcmd__attach)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        skep__subcmd__help__subcmd__audit)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -2128,6 +2216,48 @@ _skep() {
         skep__subcmd__help__subcmd__openapi)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        skep__subcmd__help__subcmd__password)
+            opts="set rm"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        skep__subcmd__help__subcmd__password__subcmd__rm)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        skep__subcmd__help__subcmd__password__subcmd__set)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
@@ -2676,12 +2806,20 @@ _skep() {
             return 0
             ;;
         skep__subcmd__open)
-            opts="-v -h --print --qr --url --socket --verbose --debug --json --help"
+            opts="-v -h --scope --ttl --print --qr --url --socket --verbose --debug --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --scope)
+                    COMPREPLY=($(compgen -W "read prompt approve admin" -- "${cur}"))
+                    return 0
+                    ;;
+                --ttl)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --url)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -2704,6 +2842,120 @@ _skep() {
                 return 0
             fi
             case "${prev}" in
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        skep__subcmd__password)
+            opts="-v -h --socket --verbose --debug --json --help set rm help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        skep__subcmd__password__subcmd__help)
+            opts="set rm help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        skep__subcmd__password__subcmd__help__subcmd__help)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        skep__subcmd__password__subcmd__help__subcmd__rm)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        skep__subcmd__password__subcmd__help__subcmd__set)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        skep__subcmd__password__subcmd__rm)
+            opts="-v -h --socket --verbose --debug --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        skep__subcmd__password__subcmd__set)
+            opts="-v -h --file --generate --socket --verbose --debug --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --socket)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0

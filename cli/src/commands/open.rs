@@ -10,17 +10,19 @@ use std::time::Duration;
 
 use clap::Args;
 use skep_common::api::{DaemonStatus, TlsInfo};
-use skep_common::keys::{LoginLink, StartRequest};
+use skep_common::keys::{CreateLoginLink, LoginLink, Scope, StartRequest};
 use skep_common::sanitise::one_line;
 use skep_sys::spawn::{SpawnSpec, Stdio3, find_in_path, spawn};
 use skep_sys::statefile;
 
+use super::token::{ScopeWord, lifetime, words_of};
+use crate::arguments::SessionRef;
 use crate::autostart;
 use crate::client::Client;
 use crate::context::Context;
 use crate::error::{CliError, Outcome};
 use crate::exit::Exit;
-use crate::render::qr;
+use crate::render::{qr, short};
 
 /// What opens a page in the person's browser.
 const OPENER: &str = if cfg!(target_os = "macos") { "open" } else { "xdg-open" };
@@ -33,6 +35,15 @@ const FAILS_WITHIN: Duration = Duration::from_secs(3);
 /// A daemon that does not listen on 127.0.0.1 yet does so from then on, on a port that is free.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct OpenArgs {
+    /// The one session that the browser is to see: name, id, or the beginning of either. All where none is given.
+    #[arg(value_name = "SESSION")]
+    session: Option<SessionRef>,
+    /// What the browser may do, several with commas; without it: of one session `read`, else everything.
+    #[arg(long = "scope", value_name = "SCOPE", value_enum, value_delimiter = ',')]
+    scopes: Vec<ScopeWord>,
+    /// How long the browser stays signed in: `5m`, `12h`, `7d`, at most 366 days. Without it: 30 days.
+    #[arg(long, value_name = "TIME", value_parser = lifetime)]
+    ttl: Option<u64>,
     /// Print the link instead, for a browser elsewhere; the same with `--json`.
     #[arg(long)]
     print: bool,
@@ -61,7 +72,12 @@ pub(crate) async fn run(ctx: &Context, args: &OpenArgs) -> Outcome {
     let opener = if is_printed { None } else { Some(opener(ctx)?) };
     let client = autostart::client(ctx).await?;
     let (place, tls) = place(&client, args).await?;
-    let link: LoginLink = client.post("/login-links", &serde_json::json!({})).await?;
+    let request = CreateLoginLink {
+        session: args.session.as_ref().map(ToString::to_string),
+        scopes: (!args.scopes.is_empty()).then(|| args.scopes.iter().copied().map(Scope::from).collect()),
+        ttl_seconds: args.ttl,
+    };
+    let link: LoginLink = client.post("/login-links", &request).await?;
     let url = match (&args.url, &place) {
         (Some(base), _) => format!("{base}{}", link.path),
         // Each whole link begins with one of the addresses that were looked at.
@@ -131,14 +147,22 @@ fn address(url: &str) -> Option<SocketAddr> {
 
 fn print(ctx: &Context, args: &OpenArgs, url: &str, link: &LoginLink) -> Result<(), CliError> {
     if ctx.screen.json() {
-        return ctx.screen.value(&serde_json::json!({"url": url, "expires_at": link.expires_at}));
+        return ctx.screen.value(&serde_json::json!({
+            "url": url,
+            "expires_at": link.expires_at,
+            "session": link.session,
+            "scopes": link.scopes,
+        }));
     }
     if args.qr {
         let code = qr::draw(url, ctx.screen.out);
         ctx.screen.line(code.ok_or_else(|| CliError::failed("the link is too long for a QR code"))?)?;
     }
     ctx.screen.line(url)?;
-    ctx.screen.say("it signs one browser in, once, within five minutes");
+    let what = link.session.map_or_else(String::new, |session| {
+        format!(" for session {} ({})", short(session), words_of(&link.scopes))
+    });
+    ctx.screen.say(format!("it signs one browser in{what}, once, within five minutes"));
     if let Some(place) = address(url).filter(|place| place.ip().to_canonical().is_loopback()) {
         let port = place.port();
         ctx.screen.say_more(format!("from another machine, first: ssh -L {port}:{place} {}", login(ctx)));

@@ -62,7 +62,7 @@ struct RevokeArgs {
 
 /// A scope, as it is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum ScopeWord {
+pub(super) enum ScopeWord {
     /// See sessions, their events and logs, and what waits.
     Read,
     /// Open sessions, prompt, cancel and close.
@@ -98,7 +98,7 @@ impl FromStr for KeyId {
 }
 
 /// A lifetime in seconds: a number of them, or numbers with units up to weeks; a day is 24 hours.
-fn lifetime(text: &str) -> Result<u64, String> {
+pub(super) fn lifetime(text: &str) -> Result<u64, String> {
     let seconds = if text.bytes().all(|byte| byte.is_ascii_digit()) {
         text.parse::<i64>().ok()
     } else {
@@ -149,7 +149,7 @@ fn told(info: &KeyInfo) -> String {
     format!("token {}: {}{place}, {end}", info.id, words_of(&info.scopes))
 }
 
-fn words_of(scopes: &[Scope]) -> String {
+pub(super) fn words_of(scopes: &[Scope]) -> String {
     scopes.iter().map(|scope| scope.word()).collect::<Vec<_>>().join(", ")
 }
 

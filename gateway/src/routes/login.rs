@@ -12,7 +12,8 @@ use axum::{Form, Json};
 use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 use skep_common::code::Code;
-use skep_common::keys::{KeyKind, LoginLink, LoginRequest, Scope};
+use skep_common::ids::SessionId;
+use skep_common::keys::{CreateLoginLink, KeyKind, LoginLink, LoginRequest, Scope};
 use skep_config::api::Auth;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
@@ -24,16 +25,17 @@ use crate::body::{self, Body, Params};
 use crate::error::Failure;
 use crate::inside::Asker;
 use crate::keys::NewKey;
+use crate::links::Grant;
 use crate::origin::Client;
 use crate::pages::{self, WayIn};
 use crate::password::Password;
 use crate::peer::Peer;
 use crate::router::App;
-use crate::routes::sessions::NoFields;
+use crate::routes::tokens::{checked_scopes, checked_ttl};
 use crate::throttle::Throttle;
 
-/// How long a browser stays signed in.
-const SIGNED_IN_FOR: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+/// How long a browser stays signed in, in seconds: 30 days.
+const SIGNED_IN_FOR: i64 = 30 * 24 * 60 * 60;
 
 /// What somebody whom nobody knows yet may send, in bytes.
 const MAX_LOGIN: usize = 8 * 1024;
@@ -77,7 +79,7 @@ pub(crate) async fn home(
 ) -> Response {
     let base = app.doors.base_path();
     match principal {
-        Some(Extension(principal)) => pages::signed_in(base, principal.name()),
+        Some(Extension(principal)) => pages::signed_in(base, principal.name(), principal.session),
         None => pages::signed_out(base, way_in(&app, peer.map(|Extension(peer)| peer).as_ref())),
     }
 }
@@ -138,19 +140,25 @@ async fn try_sign_in(app: &App, request: Request, is_form: bool) -> Result<Respo
         return Err((Failure::new(Code::NotSupported, "browsers sign in over TCP"), None));
     };
     let way = way_in(app, request.extensions().get::<Peer>());
+    let sees_all = request
+        .extensions()
+        .get::<Principal>()
+        .is_some_and(|principal| principal.is_cookie && principal.session.is_none());
     let asked = read(app, request, is_form).await.map_err(|failure| (failure, None))?;
-    match asked {
+    let grant = match asked {
         LoginRequest { code: Some(code), password: None } => {
-            if !app.links.take(&code, Timestamp::now()) {
+            let Some(grant) = app.links.take(&code, Timestamp::now()) else {
                 app.attempts.begin(client.address).map_err(too_many)?;
                 let why = "this link was used, is over, or never was good; `skep open` makes another";
                 return Err((Failure::new(Code::Unauthorized, why), None));
-            }
+            };
+            grant
         }
         LoginRequest { code: None, password: Some(password) } if way == WayIn::Password => {
             app.attempts.begin(client.address).map_err(too_many)?;
             check_password(app, password).await.map_err(|failure| (failure, None))?;
             app.attempts.succeeded(client.address);
+            Grant::all(SIGNED_IN_FOR)
         }
         LoginRequest { code: None, password: Some(_) } => {
             let why = "a password is not good here (api.auth); `skep open` makes a link";
@@ -159,8 +167,12 @@ async fn try_sign_in(app: &App, request: Request, is_form: bool) -> Result<Respo
         LoginRequest { .. } => {
             return Err((Failure::new(Code::InvalidRequest, "exactly one of `code` and `password`"), None));
         }
+    };
+    if is_form && grant.session.is_some() && sees_all {
+        // A browser that sees every session is not to lose that for a link to one of them.
+        return Ok(to_front_page(app, grant.session));
     }
-    let response = admit(app, &client, is_form).await;
+    let response = admit(app, &client, is_form, grant).await;
     response.map_err(|failure| (failure, None))
 }
 
@@ -199,19 +211,19 @@ async fn check_password(app: &App, shown: String) -> Result<(), Failure> {
 }
 
 /// Signs the browser in: a key of its own, as a cookie that no script reads and no other site sends.
-async fn admit(app: &App, client: &Client, is_form: bool) -> Result<Response, Failure> {
+async fn admit(app: &App, client: &Client, is_form: bool, grant: Grant) -> Result<Response, Failure> {
     let now = Timestamp::now();
-    let seconds = i64::try_from(SIGNED_IN_FOR.as_secs()).unwrap_or(i64::MAX);
+    let Grant { session, scopes, seconds } = grant;
     let new = NewKey {
         kind: KeyKind::Browser,
         name: Some(format!("from {}", client.address)),
-        scopes: vec![Scope::Admin],
-        session: None,
+        scopes,
+        session,
         expires_at: Some(now + SignedDuration::from_secs(seconds)),
     };
     let (secret, info) = app.keys.create(new, now).await?;
     let about = Told::made(&info.id);
-    let mut response = if is_form { to_front_page(app) } else { Json(info).into_response() };
+    let mut response = if is_form { to_front_page(app, session) } else { Json(info).into_response() };
     response.extensions_mut().insert(about);
     set_cookie(app, client, &mut response, &secret, seconds);
     Ok(response)
@@ -227,8 +239,10 @@ fn set_cookie(app: &App, client: &Client, response: &mut Response, value: &str, 
     }
 }
 
-fn to_front_page(app: &App) -> Response {
-    let to = format!("{}/", app.doors.base_path());
+/// The front page; what stands behind `#` is for the page alone.
+fn to_front_page(app: &App, session: Option<SessionId>) -> Response {
+    let place = session.map_or_else(String::new, |session| format!("#/sessions/{session}"));
+    let to = format!("{}/{place}", app.doors.base_path());
     let to = HeaderValue::from_str(&to).unwrap_or(HeaderValue::from_static("/"));
     (StatusCode::SEE_OTHER, [(LOCATION, to)]).into_response()
 }
@@ -243,7 +257,7 @@ pub(crate) async fn sign_out(
     if let Some(Extension(Principal { identity: Identity::Key(id), is_cookie: true, .. })) = principal {
         app.keys.revoke(&id).await?;
     }
-    let mut response = to_front_page(&app);
+    let mut response = to_front_page(&app, None);
     if let (Some(Extension(client)), Some(_)) = (client, auth::cookie(&headers, app.doors.cookie())) {
         set_cookie(&app, &client, &mut response, "", 0);
     }
@@ -256,19 +270,29 @@ pub(crate) async fn sign_out(
     path = "/login-links",
     operation_id = "create_login_link",
     tag = "tokens",
-    request_body = Option<NoFields>,
+    request_body = Option<CreateLoginLink>,
     responses((status = 201, description = "Made", body = LoginLink)),
 )]
 pub(crate) async fn link(
     State(app): State<App>,
     asker: Asker,
-    Body(NoFields {}): Body<NoFields>,
+    Body(request): Body<CreateLoginLink>,
 ) -> Result<(StatusCode, Json<LoginLink>), Failure> {
     asker.must_be_outside("sign browsers in").await?;
-    let (code, expires_at) =
-        app.links.make(Timestamp::now()).map_err(|error| Failure::internal("no random numbers", &error))?;
+    let session = match &request.session {
+        Some(name) => Some(app.engine.session(name).await?.id),
+        None => None,
+    };
+    let least = if session.is_some() { Scope::Read } else { Scope::Admin };
+    let scopes = checked_scopes(request.scopes.unwrap_or_else(|| vec![least]))?;
+    let seconds = checked_ttl(request.ttl_seconds)?.unwrap_or(SIGNED_IN_FOR);
+    let grant = Grant { session, scopes: scopes.clone(), seconds };
+    let (code, expires_at) = app
+        .links
+        .make(grant, Timestamp::now())
+        .map_err(|error| Failure::internal("no random numbers", &error))?;
     let path = format!("/login?code={code}");
     let base = app.doors.base_path();
     let urls = app.doors.urls().borrow().iter().map(|url| format!("{url}{base}{path}")).collect();
-    Ok((StatusCode::CREATED, Json(LoginLink { path, urls, expires_at })))
+    Ok((StatusCode::CREATED, Json(LoginLink { path, urls, session, scopes, expires_at })))
 }

@@ -5,7 +5,7 @@ use axum::http::StatusCode;
 use axum::{Extension, Json};
 use jiff::{SignedDuration, Timestamp};
 use skep_common::code::Code;
-use skep_common::keys::{CreateToken, KeyKind, KeyList, TokenCreated};
+use skep_common::keys::{CreateToken, KeyKind, KeyList, Scope, TokenCreated};
 
 use crate::audit::Told;
 use crate::body::{Body, Names};
@@ -48,9 +48,7 @@ pub(crate) async fn create(
 ) -> Result<(StatusCode, Extension<Told>, Json<TokenCreated>), Failure> {
     asker.must_be_outside("make tokens").await?;
     let invalid = |why: &str| Failure::new(Code::InvalidValue, why);
-    if request.scopes.is_empty() {
-        return Err(invalid("`scopes`: at least one of read, prompt, approve, admin"));
-    }
+    let scopes = checked_scopes(request.scopes)?;
     let is_name = |name: &String| name.chars().count() <= MAX_NAME && !name.chars().any(char::is_control);
     if !request.name.as_ref().is_none_or(is_name) {
         return Err(invalid("`name` must have at most 100 characters, on one line"));
@@ -60,19 +58,34 @@ pub(crate) async fn create(
         None => None,
     };
     let now = Timestamp::now();
-    let expires_at = match request.ttl_seconds {
-        None => None,
-        Some(seconds @ 1..=MAX_TTL_SECONDS) => {
-            Some(now + SignedDuration::from_secs(i64::try_from(seconds).unwrap_or(i64::MAX)))
-        }
-        Some(_) => return Err(invalid("`ttl_seconds` must lie between 1 and 31622400 (366 days)")),
-    };
-    let mut scopes = request.scopes;
-    scopes.sort_unstable();
-    scopes.dedup();
+    let ttl = checked_ttl(request.ttl_seconds)?;
+    let expires_at = ttl.map(|seconds| now + SignedDuration::from_secs(seconds));
     let new = NewKey { kind: KeyKind::Token, name: request.name, scopes, session, expires_at };
     let (token, info) = app.keys.create(new, now).await?;
     Ok((StatusCode::CREATED, Extension(Told::made(&info.id)), Json(TokenCreated { token, info })))
+}
+
+/// Scopes in order, each once; at least one.
+pub(super) fn checked_scopes(mut scopes: Vec<Scope>) -> Result<Vec<Scope>, Failure> {
+    if scopes.is_empty() {
+        let why = "`scopes`: at least one of read, prompt, approve, admin";
+        return Err(Failure::new(Code::InvalidValue, why));
+    }
+    scopes.sort_unstable();
+    scopes.dedup();
+    Ok(scopes)
+}
+
+/// How long a key is good, in seconds; none: nobody said.
+pub(super) fn checked_ttl(seconds: Option<u64>) -> Result<Option<i64>, Failure> {
+    match seconds {
+        None => Ok(None),
+        Some(seconds @ 1..=MAX_TTL_SECONDS) => Ok(i64::try_from(seconds).ok()),
+        Some(_) => {
+            let why = "`ttl_seconds` must lie between 1 and 31622400 (366 days)";
+            Err(Failure::new(Code::InvalidValue, why))
+        }
+    }
 }
 
 /// `DELETE /tokens/{id}`: at once, and with it the streams that it opened.

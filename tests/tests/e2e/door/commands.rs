@@ -138,6 +138,60 @@ fn q3_a_phone_gets_a_code_for_an_address_that_it_can_reach() {
     let _in = sign_in(at, url.split_once("code=").unwrap().1).is(303);
 }
 
+#[test]
+fn q3_a_link_to_one_session_signs_a_browser_in_that_sees_that_session_alone() {
+    let env = TestEnv::new();
+    let at = start(&env);
+    let (own, _) = (session(&env, "own"), session(&env, "other"));
+    let cookie_of = |words: &[&str]| {
+        let opened = env.skep(["open", "--print"].iter().chain(words).copied()).run().ok();
+        let signed_in = sign_in(at, &code(at, opened.stdout.trim())).is(303);
+        let cookie = signed_in.header("set-cookie").unwrap().to_owned();
+        (format!("cookie: {}", cookie.split(';').next().unwrap()), cookie, signed_in)
+    };
+    let (reader, whole, answer) = cookie_of(&["own", "--ttl", "1h"]);
+    assert!(whole.contains("Max-Age=3600"), "{whole}");
+    assert_eq!(answer.header("location"), Some(format!("/#/sessions/{own}").as_str()));
+    let get = |cookie: &str, path: &str| ask(at, "GET", &format!("/api/v1{path}"), &[cookie], "").status;
+    assert_eq!((get(&reader, "/sessions/own"), get(&reader, "/sessions/own/events")), (200, 200));
+    for refused in ["/sessions/other", "/sessions", "/daemon", "/tokens", "/permissions", "/audit"] {
+        assert_eq!(get(&reader, refused), 403, "{refused}");
+    }
+    let own_page = format!("origin: http://{at}");
+    let prompt = json!({"content": [{"type": "text", "text": "true"}], "when_busy": "queue"}).to_string();
+    let prompts = |cookie: &str, name: &str| {
+        ask(at, "POST", &format!("/api/v1/sessions/{name}/prompts"), &[cookie, &own_page], &prompt).status
+    };
+    assert_eq!(prompts(&reader, "own"), 403, "it may read and no more");
+    let (writer, ..) = cookie_of(&["own", "--scope", "read,prompt"]);
+    assert_eq!((prompts(&writer, "own"), prompts(&writer, "other")), (202, 403));
+    let page = ask(at, "GET", "/", &[&reader], "").is(200).text();
+    assert!(
+        page.contains(&format!("/api/v1/sessions/{own}/logs")) && !page.contains("/api/v1/daemon"),
+        "{page}"
+    );
+
+    // A browser that sees all of them keeps that.
+    let (all, ..) = cookie_of(&[]);
+    let opened = env.skep(["open", "--json", "own"]).run().ok().json();
+    assert_eq!((&opened["session"], &opened["scopes"]), (&json!(own), &json!(["read"])));
+    let form = format!("code={}", code(at, opened["url"].as_str().unwrap()));
+    let head = format!(
+        "POST /login HTTP/1.1\r\nhost: {at}\r\nconnection: close\r\n{own_page}\r\n{all}\r\ncontent-type: application/x-www-form-urlencoded\r\ncontent-length: {}\r\n\r\n{form}",
+        form.len()
+    );
+    assert_eq!(raw(at, &head).is(303).header("set-cookie"), None);
+    assert_eq!(get(&all, "/sessions"), 200);
+
+    let _nobody = env.skep(["open", "--print", "nobody"]).run().exits(4);
+    // Signed out like any other, at once.
+    let list = env.skep(["token", "ls", "--json"]).run().ok().json();
+    for key in list["tokens"].as_array().unwrap() {
+        let _out = env.skep(["token", "revoke", key["id"].as_str().unwrap()]).run().ok();
+    }
+    assert_eq!(get(&reader, "/sessions/own"), 401);
+}
+
 /// The code of a link to this address.
 fn code(at: SocketAddr, url: &str) -> String {
     let code = url.strip_prefix(&format!("http://{at}/login?code="));
