@@ -115,6 +115,8 @@ mod tests {
             &["token", "create", "--scope", "read", "--ttl", "2y"],
             &["token", "revoke", "../daemon"],
             &["hooks", "retry", "x"],
+            &["hooks", "retry"],
+            &["hooks", "dismiss", "--dead", "00000000-0000-4000-8000-000000000001"],
             &["hooks", "test", "a/b"],
             &["open", "--url", "nowhere"],
             &["open", "../x"],

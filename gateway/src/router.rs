@@ -92,6 +92,7 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(hooks::test))
         .routes(routes!(hooks::deliveries))
         .routes(routes!(hooks::retry))
+        .routes(routes!(hooks::dismiss))
         .routes(routes!(login::link))
         .routes(routes!(metrics::show));
     OpenApiRouter::with_openapi(openapi::head())

@@ -48,6 +48,7 @@ pub(crate) enum Call {
     List(ReplyTo<HookList>),
     Deliveries(DeliveryQuery, usize, ReplyTo<Vec<DeliveryInfo>>),
     Retry(DeliveryId, ReplyTo<DeliveryInfo>),
+    Dismiss(DeliveryId, ReplyTo<()>),
     Test(String, ReplyTo<HookTested>),
 }
 
@@ -164,7 +165,6 @@ impl Actor {
 
     async fn on_timer(&mut self) {
         if self.look_again.is_some_and(|at| at <= Instant::now()) {
-            self.look_again = None;
             self.configure().await;
         }
     }
@@ -258,8 +258,8 @@ impl Actor {
     }
 
     fn refused(&mut self, error: &io::Error) {
-        tracing::error!("the outbox cannot be written: {error}");
-        self.problem = Some(format!("the outbox cannot be written: {error}"));
+        tracing::error!("the outbox cannot be used: {error}");
+        self.problem = Some(format!("the outbox cannot be used: {error}"));
         self.look_again = Some(Instant::now() + STORAGE_PAUSE);
     }
 }

@@ -95,6 +95,15 @@ impl Hooks {
         self.ask(|reply| Call::Retry(id, reply)).await
     }
 
+    /// Forgets a delivery that waits or was given up. One that is on its way may still arrive.
+    ///
+    /// # Errors
+    ///
+    /// `delivery_not_found`, `storage_failed`, `shutting_down`.
+    pub async fn dismiss(&self, id: DeliveryId) -> Result<(), ApiError> {
+        self.ask(|reply| Call::Dismiss(id, reply)).await
+    }
+
     /// Sends an event of its own to a hook, once, and says what came of it.
     ///
     /// # Errors

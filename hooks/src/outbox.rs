@@ -90,13 +90,11 @@ impl Outbox {
                 }
             }
             Record::Delivered { id, .. } => {
-                let waiting = self.take(*id).map(|waiting| waiting.hook);
-                let dead = self.dead.iter().position(|dead| dead.id == *id);
-                let dead = dead.and_then(|place| self.dead.remove(place)).map(|dead| dead.hook);
-                if let Some(hook) = waiting.or(dead) {
+                if let Some(hook) = self.remove(*id) {
                     self.counts.entry(hook).or_default().delivered += 1;
                 }
             }
+            Record::Dismissed { id } => drop(self.remove(*id)),
             Record::Dead { id, attempts, at, why } => self.bury(*id, *attempts, *at, why),
             Record::Revived { id, at } => self.revive(*id, *at),
             Record::Counted { hook, counts } => drop(self.counts.insert(hook.clone(), *counts)),
@@ -140,6 +138,15 @@ impl Outbox {
     fn take(&mut self, id: DeliveryId) -> Option<Waiting> {
         let place = self.waiting.iter().position(|waiting| waiting.id == id)?;
         self.waiting.remove(place)
+    }
+
+    /// Removes a delivery wherever it is; its hook.
+    fn remove(&mut self, id: DeliveryId) -> Option<String> {
+        let waiting = self.take(id).map(|waiting| waiting.hook);
+        waiting.or_else(|| {
+            let place = self.dead.iter().position(|dead| dead.id == id)?;
+            self.dead.remove(place).map(|dead| dead.hook)
+        })
     }
 
     fn bury(&mut self, id: DeliveryId, attempts: u32, at: Timestamp, why: &str) {

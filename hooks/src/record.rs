@@ -86,6 +86,8 @@ pub(crate) enum Record {
     Dead { id: DeliveryId, attempts: u32, at: Timestamp, why: String },
     /// A person wants it tried again.
     Revived { id: DeliveryId, at: Timestamp },
+    /// A person wants to hear no more of it.
+    Dismissed { id: DeliveryId },
     /// How often a hook was used, all told.
     Counted { hook: String, counts: HookCounts },
 }

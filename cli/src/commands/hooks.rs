@@ -5,12 +5,12 @@ use std::str::FromStr;
 use clap::{Args, Subcommand, ValueEnum};
 use jiff::Timestamp;
 use serde_json::json;
-use skep_common::api::{DeliveryInfo, DeliveryList, DeliveryState, HookList, HookTested};
+use skep_common::api::{DeliveryInfo, DeliveryList, HookList, HookTested};
 use skep_common::ids::DeliveryId;
 use skep_common::sanitise::one_line;
 
 use crate::context::Context;
-use crate::error::Outcome;
+use crate::error::{CliError, Outcome};
 use crate::exit::Exit;
 use crate::render::hooks;
 
@@ -30,8 +30,10 @@ enum HooksCommand {
     Test(TestArgs),
     /// List what waits to be told, was given up, or arrived since the daemon's start, the latest first.
     Deliveries(DeliveriesArgs),
-    /// Try a delivery again: now if it waits, from the beginning if it was given up.
-    Retry(RetryArgs),
+    /// Try deliveries again: now if they wait, from the beginning if they were given up.
+    Retry(WhichArgs),
+    /// Forget deliveries that wait, or were given up and need nobody any more.
+    Dismiss(WhichArgs),
 }
 
 #[derive(Debug, Clone, Args)]
@@ -55,10 +57,13 @@ struct DeliveriesArgs {
 }
 
 #[derive(Debug, Clone, Args)]
-struct RetryArgs {
-    /// The delivery: its id, as `skep hooks deliveries` shows it.
-    #[arg(value_name = "ID")]
-    id: DeliveryId,
+struct WhichArgs {
+    /// The deliveries: their ids, as `skep hooks deliveries` shows them.
+    #[arg(value_name = "ID", required_unless_present = "dead")]
+    ids: Vec<DeliveryId>,
+    /// All that were given up.
+    #[arg(long, conflicts_with = "ids")]
+    dead: bool,
 }
 
 /// A delivery's state, as it is written.
@@ -96,7 +101,8 @@ pub(crate) async fn run(ctx: &Context, args: HooksArgs) -> Outcome {
         HooksCommand::Ls => list(ctx).await,
         HooksCommand::Test(args) => test(ctx, &args.hook.0).await,
         HooksCommand::Deliveries(args) => deliveries(ctx, &args).await,
-        HooksCommand::Retry(args) => retry(ctx, args.id).await,
+        HooksCommand::Retry(args) => retry(ctx, args).await,
+        HooksCommand::Dismiss(args) => dismiss(ctx, args).await,
     }
 }
 
@@ -151,13 +157,36 @@ async fn deliveries(ctx: &Context, args: &DeliveriesArgs) -> Outcome {
     Ok(Exit::Completed)
 }
 
-async fn retry(ctx: &Context, id: DeliveryId) -> Outcome {
-    let delivery: DeliveryInfo = ctx.client().post(&format!("/deliveries/{id}/retry"), &json!({})).await?;
-    if ctx.screen.json() {
-        ctx.screen.value(&delivery)?;
-    } else {
-        let done = delivery.state == DeliveryState::Pending;
-        ctx.screen.line(format!("{}: {id}", if done { "tried again" } else { "not tried" }))?;
+async fn retry(ctx: &Context, args: WhichArgs) -> Outcome {
+    for id in which(ctx, args).await? {
+        let delivery: DeliveryInfo =
+            ctx.client().post(&format!("/deliveries/{id}/retry"), &json!({})).await?;
+        if ctx.screen.json() {
+            ctx.screen.value(&delivery)?;
+        } else {
+            ctx.screen.line(format!("tried again: {id}"))?;
+        }
     }
     Ok(Exit::Completed)
+}
+
+async fn dismiss(ctx: &Context, args: WhichArgs) -> Outcome {
+    for id in which(ctx, args).await? {
+        ctx.client().delete(&format!("/deliveries/{id}")).await?;
+        if ctx.screen.json() {
+            ctx.screen.value(&json!({"delivery": id, "dismissed": true}))?;
+        } else {
+            ctx.screen.line(format!("dismissed: {id}"))?;
+        }
+    }
+    Ok(Exit::Completed)
+}
+
+/// The deliveries that are meant.
+async fn which(ctx: &Context, args: WhichArgs) -> Result<Vec<DeliveryId>, CliError> {
+    if !args.dead {
+        return Ok(args.ids);
+    }
+    let list: DeliveryList = ctx.client().get("/deliveries?state=dead&limit=1000").await?;
+    Ok(list.deliveries.into_iter().map(|delivery| delivery.id).collect())
 }

@@ -71,6 +71,7 @@ pub(crate) const RULES: &[Entry] = &[
     (Method::POST, "/hooks/{name}/test", all(Admin)),
     (Method::GET, "/deliveries", all(Read)),
     (Method::POST, "/deliveries/{id}/retry", all(Admin)),
+    (Method::DELETE, "/deliveries/{id}", all(Admin)),
     (Method::POST, "/login-links", all(Admin)),
 ];
 

@@ -2,6 +2,7 @@
 
 use axum::Json;
 use axum::extract::State;
+use axum::http::StatusCode;
 use skep_common::api::{DeliveryInfo, DeliveryList, DeliveryQuery, HookList, HookTested};
 use skep_common::code::Code;
 use skep_common::ids::DeliveryId;
@@ -77,7 +78,28 @@ pub(crate) async fn retry(
     Body(NoFields {}): Body<NoFields>,
 ) -> Result<Json<DeliveryInfo>, Failure> {
     asker.must_be_outside("retry deliveries").await?;
-    let id: DeliveryId =
-        names.first().parse().map_err(|_| Failure::new(Code::InvalidValue, "a delivery's id is a UUID"))?;
-    Ok(Json(app.hooks.retry(id).await?))
+    Ok(Json(app.hooks.retry(id(&names)?).await?))
+}
+
+/// `DELETE /deliveries/{id}`: what waits, or was given up and needs nobody any more.
+#[utoipa::path(
+    delete,
+    path = "/deliveries/{id}",
+    operation_id = "dismiss_delivery",
+    tag = "hooks",
+    params(("id" = DeliveryId, Path, description = "The delivery")),
+    responses((status = 204, description = "It is forgotten")),
+)]
+pub(crate) async fn dismiss(
+    State(app): State<App>,
+    asker: Asker,
+    names: Names,
+) -> Result<StatusCode, Failure> {
+    asker.must_be_outside("dismiss deliveries").await?;
+    app.hooks.dismiss(id(&names)?).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+fn id(names: &Names) -> Result<DeliveryId, Failure> {
+    names.first().parse().map_err(|_| Failure::new(Code::InvalidValue, "a delivery's id is a UUID"))
 }

@@ -15,6 +15,7 @@ use crate::found;
 use crate::handle::ReplyTo;
 use crate::outbox::{Dead, Waiting};
 use crate::policy::{Input, Outcome, step};
+use crate::record::Record;
 
 impl Actor {
     pub(super) async fn answer(&mut self, call: Call) {
@@ -25,6 +26,7 @@ impl Actor {
                 drop(reply.send(Ok(self.deliveries(&query, limit))));
             }
             Call::Retry(id, reply) => drop(reply.send(self.retry(id).await)),
+            Call::Dismiss(id, reply) => drop(reply.send(self.dismiss(id).await)),
             Call::Test(hook, reply) => self.test(hook, reply),
         }
     }
@@ -71,17 +73,24 @@ impl Actor {
         if records.is_empty() {
             return Err(match self.outbox.dead.iter().find(|dead| dead.id == id) {
                 Some(dead) => no_hook(&dead.hook),
-                None => {
-                    let why = format!("no delivery `{id}` waits or was given up");
-                    ApiError::new(Code::DeliveryNotFound, why)
-                }
+                None => no_delivery(id),
             });
         }
         if !self.keep(&records, Durability::Written).await {
-            return Err(ApiError::new(Code::StorageFailed, "the outbox cannot be written; the log says why"));
+            return Err(not_kept());
         }
         let waiting = self.outbox.waiting.iter().find(|waiting| waiting.id == id);
         waiting.map(of_waiting).ok_or_else(|| ApiError::new(Code::Internal, "the delivery vanished"))
+    }
+
+    async fn dismiss(&mut self, id: DeliveryId) -> Result<(), ApiError> {
+        let known = self.outbox.waiting.iter().any(|waiting| waiting.id == id)
+            || self.outbox.dead.iter().any(|dead| dead.id == id);
+        if !known {
+            return Err(no_delivery(id));
+        }
+        let kept = self.keep(&[Record::Dismissed { id }], Durability::Written).await;
+        if kept { Ok(()) } else { Err(not_kept()) }
     }
 
     /// One attempt, beside the outbox.
@@ -125,6 +134,14 @@ impl Actor {
             self.arrived.pop_front();
         }
     }
+}
+
+fn no_delivery(id: DeliveryId) -> ApiError {
+    ApiError::new(Code::DeliveryNotFound, format!("no delivery `{id}` waits or was given up"))
+}
+
+fn not_kept() -> ApiError {
+    ApiError::new(Code::StorageFailed, "the outbox cannot be written; the log says why")
 }
 
 fn no_hook(name: &str) -> ApiError {

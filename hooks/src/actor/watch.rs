@@ -34,6 +34,8 @@ impl Actor {
     /// Takes the configuration, at start, anew, or after the disk refused. The file is only touched once there are
     /// hooks, or where it is there already.
     pub(super) async fn configure(&mut self) {
+        // Everything is looked at, now.
+        self.look_again = None;
         let settings = self.settings.borrow_and_update().clone();
         if self.store.is_none() {
             let path = self.engine.paths().outbox();
@@ -42,13 +44,16 @@ impl Actor {
             }
             let opened = tokio::task::spawn_blocking(move || Store::open(&path)).await;
             match opened.unwrap_or_else(|_| Err(std::io::Error::other("the reading crashed"))) {
-                Ok((store, outbox)) => (self.store, self.outbox) = (Some(store), outbox),
+                Ok((store, outbox)) => (self.store, self.outbox, self.problem) = (Some(store), outbox, None),
                 Err(error) => return self.refused(&error),
             }
         }
         let records = step(&self.outbox, Input::Configured, &ctx(&settings.hooks));
-        if !self.keep(&records, Durability::Synced).await || settings.hooks.is_empty() {
+        if !self.keep(&records, Durability::Synced).await {
             return;
+        }
+        if settings.hooks.is_empty() {
+            return self.grown.clear();
         }
         let (Ok(sessions), Ok(workers)) = (self.engine.sessions(true).await, self.engine.workers().await)
         else {

@@ -24,7 +24,7 @@ pub(crate) fn history() -> impl Strategy<Value = Vec<Record>> {
     let ids: Vec<DeliveryId> = (0..6).map(|_| DeliveryId::random()).collect();
     let sessions: Vec<SessionId> = (0..3).map(|_| SessionId::random()).collect();
     let at = |second: i64| Timestamp::from_second(second).unwrap();
-    let one = (0_usize..9, 0_usize..6, 0_usize..3, 1_u32..5, 0_i64..100, "[a-z]{0,8}");
+    let one = (0_usize..10, 0_usize..6, 0_usize..3, 1_u32..5, 0_i64..100, "[a-z]{0,8}");
     let record = move |(kind, id, other, attempts, second, text): (usize, usize, usize, u32, i64, String)| {
         let (id, session, hook) = (ids[id], sessions[other], format!("h{other}"));
         let seq = u64::from(attempts);
@@ -44,6 +44,7 @@ pub(crate) fn history() -> impl Strategy<Value = Vec<Record>> {
             5 => Record::Delivered { id, attempts, at: at(second) },
             6 => Record::Dead { id, attempts, at: at(second), why: text },
             7 => Record::Revived { id, at: at(second) },
+            8 => Record::Dismissed { id },
             _ => Record::Counted { hook, counts: HookCounts { dropped: seq, ..HookCounts::default() } },
         }
     };
@@ -65,7 +66,7 @@ proptest! {
     }
 
     #[test]
-    fn no_delivery_is_in_two_places_and_what_arrived_is_in_none(history in history()) {
+    fn no_delivery_is_in_two_places_and_what_arrived_or_was_dismissed_is_in_none(history in history()) {
         let outbox = replay(&history);
         let mut seen = BTreeSet::new();
         let all = outbox.waiting.iter().map(|w| w.id).chain(outbox.dead.iter().map(|d| d.id));
@@ -73,7 +74,7 @@ proptest! {
             prop_assert!(seen.insert(id), "{} twice", id);
         }
         for (at, record) in history.iter().enumerate() {
-            let Record::Delivered { id, .. } = record else { continue };
+            let (Record::Delivered { id, .. } | Record::Dismissed { id }) = record else { continue };
             let again = history[at..].iter().any(|record| matches!(record, Record::Happened { to, .. } if to[0].id == *id));
             prop_assert!(again || !seen.contains(id));
         }

@@ -113,7 +113,7 @@ fn a_receiver_that_fails_hangs_redirects_and_hangs_up_gets_the_same_delivery_unt
 
 #[test]
 fn what_the_receiver_wants_no_more_is_given_up_shown_and_tried_again_by_hand() {
-    let receiver = Receiver::start(&[Answer::Status(410)]);
+    let receiver = Receiver::start(&[Answer::Status(410), Answer::Status(200), Answer::Status(410)]);
     let env = posting_to(&receiver, "allow_private = true");
     let _ran = env.skep(["run", "--agent", "fake", "--name", "s", "say hi"]).run().ok();
     let dead = wait_for("the dead letter", || deliveries(&env, "dead").first().cloned());
@@ -136,6 +136,16 @@ fn what_the_receiver_wants_no_more_is_given_up_shown_and_tried_again_by_hand() {
     assert_eq!(receiver.wait(2)[1].header("webhook-id"), id);
     wait_for("its delivery", || deliveries(&env, "delivered").first().cloned());
     let _gone = env.skep(["hooks", "retry", id]).run().exits(4);
+    // What nobody needs any more is dismissed, and all is well again.
+    let _ran = env.skep(["run", "--agent", "fake", "say hi"]).run().ok();
+    let dead = wait_for("another dead letter", || deliveries(&env, "dead").first().cloned());
+    let path = format!("/deliveries/{}", dead["id"].as_str().unwrap());
+    let _refused = reader.delete(&path).refuses(403, "forbidden");
+    let _dismissed = env.skep(["hooks", "dismiss", "--dead"]).run().ok();
+    assert_eq!(deliveries(&env, "dead"), [] as [Value; 0]);
+    let _gone = env.api().delete(&path).refuses(404, "delivery_not_found");
+    let doctor = env.skep(["doctor"]).run();
+    assert!(doctor.stdout.contains("nothing was given up"), "{doctor}");
     let _unknown = env.skep(["hooks", "test", "nobody"]).run().exits(4);
 }
 
@@ -232,6 +242,82 @@ fn a_command_hears_of_a_parked_worker_and_of_a_turns_end_on_its_standard_input()
     let _test = env.skep(["hooks", "test", "c"]).run().ok();
     assert!(lines(3)[2].starts_with("test "));
     assert_eq!(env.api().get("/deliveries").is(200).json()["deliveries"], json!([]), "nothing else was told");
+}
+
+#[test]
+fn a_session_that_fails_is_told_once_over_restarts_too() {
+    let receiver = Receiver::start(&[]);
+    let env = posting_to(
+        &receiver,
+        "allow_private = true\non = ['session-failed']\n[agents.broken]\ncommand = ['/bin/false']",
+    );
+    let _failed = env.skep(["run", "--agent", "broken", "--name", "s", "x"]).run();
+    let event = receiver.wait(1)[0].json();
+    assert_eq!(
+        (&event["type"], &event["data"]["session"]["name"]),
+        (&json!("session_failed"), &json!("s")),
+        "{event}"
+    );
+    assert!(!event["data"]["why"].as_str().unwrap_or_default().is_empty(), "{event}");
+    wait_for("its delivery", || deliveries(&env, "delivered").first().cloned());
+    let _restarted = env.skep(["daemon", "restart"]).run().ok();
+    let _tested = env.skep(["hooks", "test", "h"]).run().ok();
+    let posted = receiver.wait(2);
+    assert_eq!((posted.len(), of_type(&posted, "session_failed").len()), (2, 1), "{posted:?}");
+}
+
+#[test]
+fn an_outbox_that_cannot_be_used_is_shown_and_costs_nothing_that_comes_after() {
+    let receiver = Receiver::start(&[]);
+    let env = posting_to(&receiver, "allow_private = true");
+    let outbox = env.state().join("outbox.jsonl");
+    fs::create_dir(&outbox).unwrap();
+    let _works = env.skep(["run", "--agent", "fake", "say hi"]).run().ok().says("hi");
+    let listed = env.skep(["hooks", "ls"]).run().ok();
+    assert!(listed.stdout.contains("the outbox cannot be"), "{listed}");
+    assert!(env.skep(["doctor"]).run().stdout.contains("the outbox cannot be"));
+    fs::remove_dir(&outbox).unwrap();
+    let _reloaded = env.skep(["daemon", "reload"]).run().ok();
+    wait_for("the outbox", || outbox.is_file().then_some(()));
+    let mode = fs::metadata(&outbox).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode, 0o600, "{mode:o}");
+    wait_for("no problem", || env.api().get("/hooks").is(200).json()["problem"].is_null().then_some(()));
+    let _ran = env.skep(["run", "--agent", "fake", "--name", "s", "say hi"]).run().ok();
+    assert_eq!(receiver.wait(1)[0].json()["data"]["session"]["name"], "s");
+}
+
+#[test]
+fn over_tls_a_receiver_must_be_who_its_address_says_by_an_authority_that_is_trusted() {
+    let env = TestEnv::new();
+    let clients = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("clients");
+    let file = |name: &str| clients.join("tls").join(name);
+    let receiver = env
+        .program(&agents::python())
+        .arg(clients.join("webhook_tls.py"))
+        .args([file("localhost.pem"), file("localhost.key")])
+        .start();
+    receiver.wait_stdout("\n");
+    let port = receiver.stdout_so_far().trim().rsplit(' ').next().unwrap().to_owned();
+    let hook = |name: &str, host: &str| {
+        format!("[hooks.{name}]\nurl = 'https://{host}:{port}/'\nsecret_env = 'HOOK'\nallow_private = true\n")
+    };
+    env.configure(&format!("{}{}", hook("good", "localhost"), hook("other", "127.0.0.1")));
+    let start = |authority: &str| {
+        let start = env.skep(["daemon", "start"]).env("SSL_CERT_FILE", file(authority)).env("HOOK", SECRET);
+        let _started = start.run().ok();
+    };
+    start("authority.pem");
+    let tested = env.skep(["--json", "hooks", "test", "good"]).run().ok().json();
+    receiver.wait_stdout(&format!("got {}", tested["id"].as_str().unwrap()));
+    let other = env.skep(["hooks", "test", "other"]).run().exits(1);
+    assert!(other.stdout.contains("TLS: invalid peer certificate"), "{other}");
+    let _stopped = env.skep(["daemon", "stop"]).run().ok();
+    start("stranger.pem");
+    let untrusted = env.skep(["hooks", "test", "good"]).run().exits(1);
+    assert!(untrusted.stdout.contains("UnknownIssuer"), "{untrusted}");
+    assert_eq!(receiver.stdout_so_far().matches("got ").count(), 1);
+    receiver.signal(Signal::SIGTERM);
+    let _ended = receiver.finish();
 }
 
 #[test]
