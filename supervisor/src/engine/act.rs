@@ -115,7 +115,7 @@ impl Core {
         }
         if self.index.counted() >= self.policy.max_sessions {
             let message =
-                format!("{} sessions are open, the limit (session.max_sessions)", self.policy.max_sessions);
+                format!("{} sessions are open, the limit (session.max_open)", self.policy.max_sessions);
             return answer(reply, Err(ApiError::new(Code::TooManySessions, message)));
         }
         match self.seat(id) {

@@ -109,7 +109,7 @@ impl Core {
         }
         if self.index.counted() >= self.policy.max_sessions {
             let message =
-                format!("{} sessions are open, the limit (session.max_sessions)", self.policy.max_sessions);
+                format!("{} sessions are open, the limit (session.max_open)", self.policy.max_sessions);
             return Err(ApiError::new(Code::TooManySessions, message));
         }
         if request.options.when_busy == Some(WhenBusy::Steer) && !request.steers {

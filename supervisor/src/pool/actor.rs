@@ -323,8 +323,12 @@ impl Actor {
             Phase::Serving => self.phase = Phase::Stopping(reply.into_iter().collect()),
         }
         for seat in self.seats.values() {
-            // A full queue holds a former order to end; a closed one belongs to a worker that is gone.
-            drop(seat.orders.try_send(Order::Ask(Ask::Finish(cause), oneshot::channel().0)));
+            let finish = Order::Ask(Ask::Finish(cause), oneshot::channel().0);
+            // What is before it in a full queue may be anything; a closed one belongs to a worker that is gone.
+            if let Err(mpsc::error::TrySendError::Full(finish)) = seat.orders.try_send(finish) {
+                let orders = seat.orders.clone();
+                self.shared.tracker.spawn(async move { drop(orders.send(finish).await) });
+            }
         }
     }
 

@@ -105,6 +105,59 @@ fn the_documentation_names_only_commands_that_exist() {
     }
 }
 
+/// The names of functions that a document puts into backticks: whole ones, and beginnings that end with `_…`.
+fn named_tests(document: &str) -> impl Iterator<Item = &str> {
+    let quoted = document.split('`').skip(1).step_by(2);
+    quoted.filter(|name| {
+        let plain = name.strip_suffix('…').unwrap_or(name);
+        let is_word =
+            plain.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_');
+        is_word && (plain.len() < name.len() || plain.matches('_').count() >= 4)
+    })
+}
+
+/// The functions in all sources below a directory.
+fn functions(dir: &Path, found: &mut BTreeSet<String>) {
+    for entry in fs::read_dir(dir).unwrap().flatten() {
+        let path = entry.path();
+        if path.is_dir() && !path.ends_with("node_modules") && !path.ends_with("target") {
+            functions(&path, found);
+        } else if path.extension().is_some_and(|kind| kind == "rs") {
+            let text = fs::read_to_string(&path).unwrap();
+            let names = text.lines().filter_map(|line| line.split_once("fn ")?.1.split(['(', '<']).next());
+            found.extend(names.map(str::to_owned));
+        }
+    }
+}
+
+#[test]
+fn every_test_that_the_documentation_names_exists() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let mut known = BTreeSet::new();
+    for entry in fs::read_dir(root).unwrap().flatten() {
+        let path = entry.path();
+        if path.join("Cargo.toml").is_file() {
+            functions(&path, &mut known);
+        }
+    }
+    let mut files = vec![root.join("docs/threat-model.md")];
+    files.extend(fs::read_dir(root.join("docs/manual")).unwrap().flatten().map(|entry| entry.path()));
+    let mut named = 0;
+    for file in files {
+        for name in named_tests(&fs::read_to_string(&file).unwrap()) {
+            let is_known = match name.strip_suffix('…') {
+                Some(beginning) => {
+                    known.range(beginning.to_owned()..).next().is_some_and(|next| next.starts_with(beginning))
+                }
+                None => known.contains(name),
+            };
+            assert!(is_known, "{} names the test `{name}`, which there is not", file.display());
+            named += 1;
+        }
+    }
+    assert!(named > 40, "{named}");
+}
+
 #[test]
 fn packaging_holds_what_the_binary_says() {
     let env = TestEnv::new();
