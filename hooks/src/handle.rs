@@ -1,6 +1,6 @@
 //! The handle that others have of the hooks: what is told, what waits, and trying again.
 
-use skep_common::api::{DeliveryInfo, DeliveryQuery, HookList, HookTested, HookUse};
+use skep_common::api::{DeliveryInfo, DeliveryQuery, DeliveryState, HookList, HookTested, HookUse};
 use skep_common::code::{ApiError, Code};
 use skep_common::ids::DeliveryId;
 use skep_config::Environment;
@@ -81,6 +81,9 @@ impl Hooks {
         let limit = query.limit.unwrap_or(DEFAULT_LIMIT);
         if !(1..=MAX_LIMIT).contains(&limit) {
             return Err(ApiError::new(Code::InvalidValue, "`limit` must be from 1 to 1000"));
+        }
+        if query.state == Some(DeliveryState::Unknown) {
+            return Err(ApiError::new(Code::InvalidValue, "`state` is none that a delivery can have"));
         }
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         self.ask(|reply| Call::Deliveries(query, limit, reply)).await
