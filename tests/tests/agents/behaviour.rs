@@ -219,3 +219,48 @@ fn resumes_with_its_memory_after_sigkill_in_mid_turn(recipe: Recipe) {
     let context = world.last("agent_started")["context"].clone();
     assert!(context == "resumed" || context == "loaded", "{context}");
 }
+
+#[test]
+fn g9_claude_cli_takes_a_prompt_into_the_turn_that_runs() {
+    let world = World::new(CLAUDE_CLI);
+    let steer = |script: &str| world.skep(["prompt", "s", "--steer", script]).start();
+    let steered = |count: usize| {
+        world.wait("the steered prompt", || {
+            let all = world.env.events("s");
+            (all.iter().filter(|event| event["kind"] == "prompt_steered").count() == count).then_some(())
+        });
+    };
+    let ends = || world.env.events("s").iter().filter(|event| event["kind"] == "turn_ended").count();
+
+    // Between two of its requests to the model: with what its tool gave.
+    world.ask("echo by-the-tool > first.txt; cat first.txt");
+    let watch = steer("[[mark fig]] [[say taken]]");
+    steered(1);
+    let _allowed = world.skep(["allow"]).run().ok();
+    completed(&world, &watch.finish(), "taken {prompts: 2; marks: fig}");
+    assert_eq!(
+        (ends(), world.last("turn_ended")["steered"].as_array().unwrap().len()),
+        (1, 1),
+        "{}",
+        world.story()
+    );
+
+    // After the last of them: a turn of its own, which is the same to skep.
+    let slow = world.begin("[[slow 4]]");
+    slow.wait_stdout("word-1");
+    completed(&world, &steer("[[mark kiwi]] [[say late]]").finish(), "late {prompts: 4; marks: fig, kiwi}");
+    completed(&world, &slow.finish(), "late {prompts: 4; ");
+    assert_eq!(ends(), 2, "{}", world.story());
+
+    // Withdrawn with its turn.
+    let slow = world.begin("[[slow 100]]");
+    slow.wait_stdout("word-1");
+    let never = steer("[[say never]]");
+    steered(3);
+    let _cancelled = world.skep(["cancel", "s"]).run().ok();
+    let _ended = (slow.finish().exits(130), never.finish().exits(130));
+    assert_eq!(world.last("turn_ended")["outcome"], "cancelled", "{}", world.story());
+    completed(&world, &world.run("[[say and on]]"), "and on {prompts: 6; marks: fig, kiwi}");
+    assert!(!world.requests().contains("never"), "{}", world.requests());
+    assert_eq!(ends(), 4, "{}", world.story());
+}

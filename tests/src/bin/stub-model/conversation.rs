@@ -132,7 +132,9 @@ impl Conversation {
             .iter()
             .find(|format| format["type"] == "json_schema")
             .map(|format| format["schema"].clone());
-        for message in items(&body["messages"]).filter(|message| message["role"] == "user") {
+        // Claude Code tells as the system what its user says while it works.
+        let of_users = |message: &&Value| message["role"] == "user" || message["role"] == "system";
+        for message in items(&body["messages"]).filter(of_users) {
             if message["content"].is_string() {
                 self.entries.push(Entry::User(text(&message["content"])));
             }
@@ -259,7 +261,7 @@ mod tests {
             {"type": "function_call_output", "output": "files"},
         ]});
         let messages = json!({"messages": [
-            {"role": "user", "content": marked}, {"role": "user", "content": [{"type": "text", "text": run}]},
+            {"role": "system", "content": marked}, {"role": "user", "content": [{"type": "text", "text": run}]},
             {"role": "user", "content": [{"type": "tool_result", "content": [{"type": "text", "text": "files"}]}]},
         ]});
         let gemini = json!({"contents": [
