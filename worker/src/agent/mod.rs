@@ -14,6 +14,7 @@ pub(crate) mod client;
 mod connection;
 mod ears;
 mod environment;
+mod heard;
 mod host;
 mod last_words;
 mod leftover;
