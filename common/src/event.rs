@@ -58,6 +58,8 @@ pub enum Event {
     AgentExited(AgentExited),
     /// The session's state changed.
     State(StateChanged),
+    /// The session's directory is on another branch of git.
+    GitBranch(GitBranch),
     /// A remark of skep's own, for people.
     Note(Note),
     /// The session is closed for good.
@@ -279,6 +281,15 @@ pub struct StateChanged {
     pub why: Option<String>,
 }
 
+/// Data of `git_branch`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct GitBranch {
+    /// The branch, or the beginning of the commit's name if none is checked out; none outside of a repository.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub branch: Option<String>,
+}
+
 /// Data of `note`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
@@ -310,7 +321,8 @@ pub struct EventSchema {
     at: Option<Timestamp>,
     /// What kind of event: `session_opened`, `writer_opened`, `prompt_queued`, `prompt_dropped`, `queue_held`,
     /// `queue_released`, `turn_started`, `prompt_steered`, `update`, `permission_requested`, `permission_resolved`,
-    /// `turn_ended`, `agent_started`, `agent_exited`, `state`, `note`, `session_closed`, `corrupt`.
+    /// `turn_ended`, `agent_started`, `agent_exited`, `state`, `git_branch`, `note`,
+    /// `session_closed`, `corrupt`.
     kind: String,
     /// What the kind says. Of `update`: an ACP session update, exactly as the agent sent it.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -350,6 +362,8 @@ pub enum EventData {
     AgentExited(AgentExited),
     /// `state`
     State(StateChanged),
+    /// `git_branch`
+    GitBranch(GitBranch),
     /// `note`
     Note(Note),
     /// `session_closed`
@@ -455,6 +469,7 @@ event_kinds! {
     AgentStarted => "agent_started",
     AgentExited => "agent_exited",
     State => "state",
+    GitBranch => "git_branch",
     Note => "note",
     SessionClosed => "session_closed",
 }

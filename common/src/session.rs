@@ -399,6 +399,9 @@ pub struct SessionSnapshot {
     /// What keeps it awake, once it was to hibernate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kept_awake: Option<String>,
+    /// The branch of git that its directory was on when a turn last began or ended (R5).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub git_branch: Option<String>,
     /// What all its turns have used.
     #[serde(default, skip_serializing_if = "Used::is_empty")]
     pub used: Used,
@@ -432,6 +435,7 @@ impl SessionSnapshot {
             agent: None,
             agent_silent_since: None,
             kept_awake: None,
+            git_branch: None,
             used: Used::default(),
             worker: None,
             updated_at: now,

@@ -58,6 +58,8 @@ pub struct Projection {
     pub left: Option<Cause>,
     /// The prompt of the last turn, if that was cut off and can be run again.
     pub cut_off: Option<QueuedPrompt>,
+    /// The branch of git that the session's directory was seen on last.
+    pub git_branch: Option<String>,
     /// The names of the keys with which the agent was started last.
     pub keys: Vec<String>,
     /// Why the session was closed, if it was.
@@ -147,6 +149,7 @@ impl Default for Projection {
             agent_session_since: None,
             left: None,
             cut_off: None,
+            git_branch: None,
             keys: Vec::new(),
             closed: None,
             epoch: 0,
@@ -194,6 +197,7 @@ impl Projection {
                 self.state = changed.state;
                 self.why.clone_from(&changed.why);
             }
+            Event::GitBranch(now) => self.git_branch.clone_from(&now.branch),
             Event::SessionClosed(closed) => self.session_closed(closed.cause),
             Event::Note(_) | Event::Unknown { .. } => {}
         }
@@ -247,6 +251,7 @@ impl Projection {
             agent: None,
             agent_silent_since: None,
             kept_awake: None,
+            git_branch: self.git_branch.clone(),
             used: self.used.clone(),
             worker: None,
             updated_at: self.updated_at,

@@ -361,6 +361,9 @@ _skep() {
             skep__subcmd__help__subcmd__hooks,deliveries)
                 cmd="skep__subcmd__help__subcmd__hooks__subcmd__deliveries"
                 ;;
+            skep__subcmd__help__subcmd__hooks,dismiss)
+                cmd="skep__subcmd__help__subcmd__hooks__subcmd__dismiss"
+                ;;
             skep__subcmd__help__subcmd__hooks,ls)
                 cmd="skep__subcmd__help__subcmd__hooks__subcmd__ls"
                 ;;
@@ -409,6 +412,9 @@ _skep() {
             skep__subcmd__hooks,deliveries)
                 cmd="skep__subcmd__hooks__subcmd__deliveries"
                 ;;
+            skep__subcmd__hooks,dismiss)
+                cmd="skep__subcmd__hooks__subcmd__dismiss"
+                ;;
             skep__subcmd__hooks,help)
                 cmd="skep__subcmd__hooks__subcmd__help"
                 ;;
@@ -426,6 +432,9 @@ _skep() {
                 ;;
             skep__subcmd__hooks__subcmd__help,deliveries)
                 cmd="skep__subcmd__hooks__subcmd__help__subcmd__deliveries"
+                ;;
+            skep__subcmd__hooks__subcmd__help,dismiss)
+                cmd="skep__subcmd__hooks__subcmd__help__subcmd__dismiss"
                 ;;
             skep__subcmd__hooks__subcmd__help,help)
                 cmd="skep__subcmd__hooks__subcmd__help__subcmd__help"
@@ -2074,7 +2083,7 @@ _skep() {
             return 0
             ;;
         skep__subcmd__help__subcmd__hooks)
-            opts="ls test deliveries retry"
+            opts="ls test deliveries retry dismiss"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2088,6 +2097,20 @@ _skep() {
             return 0
             ;;
         skep__subcmd__help__subcmd__hooks__subcmd__deliveries)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        skep__subcmd__help__subcmd__hooks__subcmd__dismiss)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -2536,7 +2559,7 @@ _skep() {
             return 0
             ;;
         skep__subcmd__hooks)
-            opts="-v -h --socket --verbose --debug --json --help ls list test deliveries retry help"
+            opts="-v -h --socket --verbose --debug --json --help ls list test deliveries retry dismiss help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2583,8 +2606,26 @@ _skep() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        skep__subcmd__hooks__subcmd__dismiss)
+            opts="-v -h --dead --socket --verbose --debug --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         skep__subcmd__hooks__subcmd__help)
-            opts="ls test deliveries retry help"
+            opts="ls test deliveries retry dismiss help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2598,6 +2639,20 @@ _skep() {
             return 0
             ;;
         skep__subcmd__hooks__subcmd__help__subcmd__deliveries)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        skep__subcmd__hooks__subcmd__help__subcmd__dismiss)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -2686,7 +2741,7 @@ _skep() {
             return 0
             ;;
         skep__subcmd__hooks__subcmd__retry)
-            opts="-v -h --socket --verbose --debug --json --help"
+            opts="-v -h --dead --socket --verbose --debug --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -42,6 +42,7 @@ use crate::turn::{Prompt, Turns};
 
 mod agent;
 mod awake;
+mod branch;
 mod credentials;
 mod ending;
 mod journal;
@@ -247,6 +248,8 @@ pub(crate) struct Session {
     last_turn: Option<TurnSummary>,
     /// What all turns have used, the running one's tokens and cost not included.
     used: Used,
+    /// The branch of git that its directory was seen on last.
+    branch: Option<String>,
     meter: Meter,
     /// The tokens that the agent's answer told.
     answer_tokens: Option<Tokens>,

@@ -46,7 +46,11 @@ pub(crate) fn sessions(sessions: &[SessionInfo], columns: Columns, now: Timestam
             row.extend(used(&session.used).map(plain));
             row.extend(taken(session.agent_usage).map(plain));
         }
-        row.push(plain(session.cwd.as_str()));
+        let branch = session.git_branch.as_ref().filter(|_| columns == Columns::Long);
+        row.push(plain(match branch {
+            Some(branch) => format!("{} ({branch})", session.cwd),
+            None => session.cwd.clone(),
+        }));
         row
     });
     let mut header = vec!["ID", "NAME", "STATE", "AGENT", "AGE"];

@@ -56,6 +56,10 @@ pub struct SessionInfo {
     /// What keeps it from hibernating, once it was to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kept_awake: Option<String>,
+    /// The branch of git that its directory was on when a turn last began or ended; the beginning of a commit's name if
+    /// none was checked out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub git_branch: Option<String>,
     /// What all its turns have used, as far as the agents told.
     #[serde(default, skip_serializing_if = "Used::is_empty")]
     pub used: Used,

@@ -91,6 +91,7 @@ impl Narrator {
             | Event::WriterOpened(_)
             | Event::AgentStarted(_)
             | Event::State(_)
+            | Event::GitBranch(_)
             | Event::Unknown { .. } => Vec::new(),
         }
     }

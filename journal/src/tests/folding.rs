@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use skep_common::event::{
-    AgentExited, AgentStarted, Event, PermissionResolved, PromptDropped, PromptSteered, QueueHeld,
+    AgentExited, AgentStarted, Event, GitBranch, PermissionResolved, PromptDropped, PromptSteered, QueueHeld,
     QueueReleased, Record, SessionClosed, StateChanged, TurnEnded, TurnStarted, WriterOpened,
 };
 use skep_common::ids::{AnswerId, PermissionId, PromptId};
@@ -82,6 +82,7 @@ fn event() -> impl Strategy<Value = Event> {
         1 => few().prop_map(|n| Event::AgentStarted(AgentStarted { title: "x".to_owned(), pid: u32::from(n), agent_session: n.to_string(), context: "new".to_owned(), keys: Vec::new() })),
         1 => Just(Event::AgentExited(AgentExited { status: "exit status 1".to_owned(), cause: Cause::AgentCrashed })),
         1 => few().prop_map(|n| Event::WriterOpened(WriterOpened { epoch: u64::from(n), worker: None, pid: 1, version: String::new() })),
+        1 => prop::option::of("[a-z]{1,3}").prop_map(|branch| Event::GitBranch(GitBranch { branch })),
         1 => Just(note("x")),
         1 => prop::bool::weighted(0.1).prop_map(|_| Event::SessionClosed(SessionClosed { cause: Cause::Person })),
     ]

@@ -118,6 +118,7 @@ impl Entry {
             agent_silent_since: now.agent_silent_since,
             agent_usage: self.usage.filter(|_| now.agent.is_some()),
             kept_awake: now.kept_awake.clone(),
+            git_branch: now.git_branch.clone(),
             used: now.used.clone(),
             turn: now.turn.clone(),
             last_turn: now.last_turn.clone(),

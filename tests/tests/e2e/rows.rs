@@ -112,3 +112,30 @@ fn g12_what_cannot_go_on_is_said_and_ends_with_mains_own_exit_code() {
     let worker = env.skep(["worker", "--id", "w-1", "--state-dir", home.to_str().unwrap()]).run();
     assert!(worker.code() != 0, "{worker}");
 }
+
+#[test]
+fn r5_the_branch_of_git_is_shown_and_a_change_of_it_is_an_event() {
+    let env = TestEnv::new();
+    let git = env.work().join(".git");
+    std::fs::create_dir(&git).unwrap();
+    let checked_out =
+        |name: &str| std::fs::write(git.join("HEAD"), format!("ref: refs/heads/{name}\n")).unwrap();
+    checked_out("main");
+    let _first = env.skep(["run", "--agent", "fake", "--name", "s", "say one"]).run().ok();
+    assert_eq!(env.api().get("/sessions/s").is(200).json()["git_branch"], "main");
+    // What a turn does is seen when it ends, what a person does when the next begins.
+    let gate = env.work().join("gate");
+    let _runs = env.skep(["bg", "--name", "s", &format!("gate {}", gate.display())]).run().ok();
+    env.wait_session("s", "the turn", |session| session["state"] == "running");
+    checked_out("fix");
+    std::fs::write(&gate, "").unwrap();
+    env.wait_session("s", "the other branch", |session| {
+        session["git_branch"] == "fix" && session["turn"].is_null()
+    });
+    let _third = env.skep(["prompt", "s", "say three"]).run().ok();
+    let events = env.events("s");
+    let changes: Vec<&Value> = events.iter().filter(|event| event["kind"] == "git_branch").collect();
+    assert_eq!(changes.iter().map(|event| &event["data"]["branch"]).collect::<Vec<_>>(), ["main", "fix"]);
+    let listed = env.skep(["ps", "--long"]).run().ok();
+    assert!(listed.stdout.contains("work (fix)"), "{listed}");
+}

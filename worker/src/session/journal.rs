@@ -115,6 +115,7 @@ impl Session {
                 Slot::Empty | Slot::Starting(_) | Slot::Stopping(_) => None,
             },
             agent_silent_since: self.silent_since,
+            git_branch: self.branch.clone(),
             kept_awake: self.awake.kept_by().map(str::to_owned),
             used: self.used.clone(),
             worker: Some(self.shared.worker.clone()),

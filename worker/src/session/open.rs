@@ -206,6 +206,7 @@ impl Opening {
             why,
             last_turn: projection.last_turn.clone(),
             used: projection.used.clone(),
+            branch: projection.git_branch.clone(),
             meter: Meter::default(),
             answer_tokens: None,
             on_disk: self.on_disk,

@@ -54,7 +54,11 @@ impl Session {
         self.acknowledge(request, done)?;
         match then {
             Then::Nothing => {}
-            Then::Begin => self.begin_turn(),
+            Then::Begin => {
+                self.begin_turn();
+                let changed = self.branch_changed().await;
+                self.append(changed.into_iter().collect()).await?;
+            }
             Then::Steer(prompt, content) => {
                 self.steering += 1;
                 self.tell(ToAgent::Steer(prompt, content));
@@ -211,6 +215,7 @@ impl Session {
         };
         let cause = end.cause.unwrap_or(Cause::AgentCrashed);
         let mut events = self.withdraw(resolution, cause);
+        events.extend(self.branch_changed().await);
         events.push(Event::TurnEnded(TurnEnded {
             prompt: ended.prompt.id,
             steered: ended.steered,
