@@ -8,6 +8,7 @@ use skep_common::api::SessionInfo;
 use skep_common::ids::{InvalidName, SessionName, WorkerId};
 use skep_common::session::{PermissionMode, WhenBusy};
 
+use crate::attachments::Attachments;
 use crate::error::CliError;
 use crate::session_options::SessionOptionArgs;
 
@@ -162,6 +163,8 @@ pub(crate) struct NewSession {
     /// Run the agent in a sandbox (not supported yet).
     #[arg(long)]
     pub(crate) sandbox: bool,
+    #[command(flatten)]
+    pub(crate) attachments: Attachments,
     #[command(flatten)]
     pub(crate) options: SessionOptionArgs,
 }

@@ -150,6 +150,7 @@ fn exit_for(code: Code) -> Exit {
         | Code::InsideSession
         | Code::SessionReadOnly
         | Code::LimitReached
+        | Code::ContentNotSupported
         | Code::AgentFailed
         | Code::AlreadyResolved
         | Code::WorkerState

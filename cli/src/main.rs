@@ -10,6 +10,7 @@ compile_error!(
 
 mod acp;
 mod arguments;
+mod attachments;
 mod autostart;
 mod capture;
 mod cli;

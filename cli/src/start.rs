@@ -34,7 +34,11 @@ pub(crate) struct Wanted {
 }
 
 /// The request for a session and its prompt.
-pub(crate) fn request(new: &NewSession, text: &str, wanted: Wanted) -> Result<RunRequest, CliError> {
+pub(crate) fn request(
+    new: &NewSession,
+    prompt: (&str, Vec<ContentBlock>),
+    wanted: Wanted,
+) -> Result<RunRequest, CliError> {
     refuse_unbuilt(new.sandbox, new.spawn_mode)?;
     let cwd = directory(new.dir.as_deref())?;
     let session = CreateSession {
@@ -51,19 +55,20 @@ pub(crate) fn request(new: &NewSession, text: &str, wanted: Wanted) -> Result<Ru
         sandbox: false,
         spawn_mode: new.spawn_mode.map(|_| String::from("same-dir")),
     };
-    Ok(RunRequest { session, prompt: prompt(text, wanted.consent, new.when_busy.wanted(), new.timeout) })
+    let prompt = self::prompt(prompt, wanted.consent, new.when_busy.wanted(), new.timeout);
+    Ok(RunRequest { session, prompt })
 }
 
-/// A prompt with an id of its own.
+/// A prompt with an id of its own: a text, and what is attached to it.
 pub(crate) fn prompt(
-    text: &str,
+    (text, attached): (&str, Vec<ContentBlock>),
     consent: Consent,
     when_busy: Option<WhenBusy>,
     timeout_seconds: Option<u64>,
 ) -> PromptRequest {
     PromptRequest {
         id: Some(PromptId::random()),
-        content: vec![ContentBlock::Text { text: text.to_owned() }],
+        content: std::iter::once(ContentBlock::Text { text: text.to_owned() }).chain(attached).collect(),
         when_busy,
         consent,
         timeout_seconds,

@@ -61,6 +61,8 @@ pub enum Code {
     CredentialsMissing,
     /// The session's agent could not be started or spoke nonsense.
     AgentFailed,
+    /// The session's agent does not take what the prompt holds: an image, a recording, a resource.
+    ContentNotSupported,
     /// No preset or configured agent of that name.
     AgentNotFound,
     /// The directory is missing, not a directory, or not allowed.

@@ -68,6 +68,10 @@ uuid_id! {
     /// One command to a worker; its acknowledgement carries the same id.
     RequestId
 }
+uuid_id! {
+    /// Attachments of one prompt, on their way to a worker.
+    IncomingId
+}
 
 /// An id that is not a UUID.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

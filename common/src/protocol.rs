@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::code::ApiError;
 use crate::environment::CapturedEnvironment;
-use crate::ids::{AnswerId, PermissionId, Process, PromptId, RequestId, SessionId, WorkerId};
+use crate::ids::{AnswerId, IncomingId, PermissionId, Process, PromptId, RequestId, SessionId, WorkerId};
 use crate::session::{
     Cause, Consent, ContentBlock, Head, PermissionMode, SessionSnapshot, SessionSpec, WhenBusy,
 };
@@ -124,6 +124,9 @@ pub enum Action {
         /// Run the turn that was cut off again; `content` is empty then.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         retry: bool,
+        /// The directory below `incoming/` in which its attachments wait to be taken into the session, if it has any.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        incoming: Option<IncomingId>,
     },
     /// Cancel the running turn. No turn: acknowledged.
     Cancel {

@@ -1,5 +1,6 @@
 //! The words for a session and its turns, shared by journal, protocol and API.
 
+pub mod content;
 mod limits;
 pub mod mcp;
 mod options;
@@ -12,6 +13,7 @@ use crate::environment::needed;
 use crate::ids::{AnswerId, PermissionId, Process, PromptId, SessionId, SessionName, WorkerId};
 use crate::usage::{Usage, Used};
 
+pub use content::ContentBlock;
 pub use limits::Limits;
 pub use mcp::{McpServer, McpTransport};
 pub use options::{Resume, SessionOptions};
@@ -122,6 +124,8 @@ pub enum Cause {
     AgentGaveUp,
     /// Keys that its agent had are missing.
     Credentials,
+    /// Its agent does not take what the prompt holds: an image, a recording, a resource.
+    ContentNotSupported,
     /// The disk refused.
     StorageFailed,
     /// Nobody knows: the machine lost power, or the record is gone.
@@ -189,18 +193,6 @@ pub enum Consent {
     /// A person typed this prompt as a shell command: that is their consent to this very command, in the built-in
     /// shell agent only.
     OwnCommand,
-}
-
-/// A part of a prompt, in ACP's own shape.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
-#[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
-pub enum ContentBlock {
-    /// Plain text.
-    Text {
-        /// The text.
-        text: String,
-    },
 }
 
 /// A session's settings, fixed at creation, kept in `session.json` and never inherited from a terminal (N8).

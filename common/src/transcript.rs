@@ -8,7 +8,7 @@ mod narrator;
 mod update;
 
 pub use layout::{Ink, Layout, PlainInk};
-pub use narrator::{Narrator, prompt_text};
+pub use narrator::Narrator;
 
 use crate::event::Record;
 use crate::session::TurnOutcome;

@@ -72,6 +72,7 @@ pub const fn cause(cause: Cause) -> &'static str {
         Cause::Upgraded => "a newer skep took over",
         Cause::AgentGaveUp => "the agent gave it up",
         Cause::Credentials => "keys that its agent had are missing",
+        Cause::ContentNotSupported => "its agent does not take what the prompt holds",
         Cause::StorageFailed => "the disk failed",
         Cause::Unknown => "the cause is unknown",
         Cause::Other => "a cause that this version does not know",
@@ -135,7 +136,7 @@ pub fn turn(ended: TurnOutcome, because: Option<Cause>, detail: Option<&str>) ->
     let mut text = String::from(outcome(ended));
     let said = |c: &Cause| match c {
         Cause::Person => ended == TurnOutcome::Cancelled,
-        Cause::Limit => detail.is_some(),
+        Cause::Limit | Cause::ContentNotSupported => detail.is_some(),
         _ => false,
     };
     let because = because.filter(|c| !said(c));

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use skep_common::environment::is_name;
+use skep_common::session::content::Takes;
 
 use crate::oneshot::{self, ModeArgs, Output};
 use crate::schema::{Schema, Visitor};
@@ -25,7 +26,7 @@ mod tests;
 
 pub use built_in::{PRESETS_TOML, built_in};
 pub use modes::PerMode;
-pub use words::{Directories, Driver, Quirk, ResumeBy, Share};
+pub use words::{Attachments, Directories, Driver, Quirk, ResumeBy, Share};
 
 /// What `session_clock` may be.
 const SESSION_CLOCK: std::ops::RangeInclusive<Duration> =
@@ -68,6 +69,8 @@ pub struct AgentPreset {
     pub resume_args: Vec<String>,
     /// The arguments that name a session's model, with `{model}` in one; for an agent that takes it at its start.
     pub model_args: Vec<String>,
+    /// What becomes of an attachment that it does not take. Default: the prompt is refused.
+    pub attachments: Attachments,
     /// What a one-shot agent writes. Default plain text.
     pub output: Output,
     /// Who is served by one process of it. Default one session.
@@ -121,6 +124,7 @@ impl AgentPreset {
             resume: ResumeBy::Auto,
             resume_args: Vec::new(),
             model_args: Vec::new(),
+            attachments: Attachments::Refuse,
             output: Output::Text,
             share: Share::Session,
             directories: Directories::One,
@@ -211,6 +215,7 @@ impl Schema for AgentPreset {
         v.value("resume", &mut self.resume);
         v.value("resume_args", &mut self.resume_args);
         v.value("model_args", &mut self.model_args);
+        v.value("attachments", &mut self.attachments);
         v.value("output", &mut self.output);
         v.value("share", &mut self.share);
         v.value("directories", &mut self.directories);
@@ -240,6 +245,7 @@ impl Schema for AgentPreset {
             ("client_terminal", self.wrong_for_driver(self.client_terminal, Driver::Acp)),
             ("share", self.wrong_for_many(self.share == Share::Worker)),
             ("warm", self.wrong_for_many(self.warm > 0)),
+            ("attachments", self.wrong_attachments()),
             ("model_args", self.wrong_model_args()),
             ("version_args", has_nul(&self.version_args)),
             ("mode_args", self.mode_args.values().find_map(|args| has_nul(args))),
@@ -306,6 +312,24 @@ impl AgentPreset {
                  directory",
             )
         })
+    }
+
+    fn wrong_attachments(&self) -> Option<String> {
+        let links = self.attachments == Attachments::Link;
+        (links && self.is_own_shell())
+            .then(|| String::from("the built-in shell agent's prompts are command lines"))
+    }
+
+    /// What it takes in a prompt, where that is known before it has said so itself.
+    #[must_use]
+    pub fn takes(&self) -> Option<Takes> {
+        let words = Takes { words: true, ..Takes::default() };
+        match self.driver {
+            Driver::Acp if self.is_own_shell() => Some(Takes::default()),
+            Driver::Acp => None,
+            Driver::Oneshot => Some(words),
+            Driver::ClaudeStream => Some(Takes { images: true, ..words }),
+        }
     }
 
     /// Whether it is the built-in shell agent, not one that was configured under its name.

@@ -48,6 +48,8 @@ pub struct ApiSettings {
     pub base_path: String,
     /// The largest request body (G13). Default 4 MiB.
     pub max_body: ByteSize,
+    /// The largest body of a prompt or a run, in which attachments stand as base64. Default 32 MiB.
+    pub max_prompt: ByteSize,
     /// Connections at once. Default 256.
     pub max_connections: u32,
     /// How long a client may take to send a request's head, and how long an idle connection is kept. Default 10 s.
@@ -72,6 +74,7 @@ impl Default for ApiSettings {
             trusted_proxies: Vec::new(),
             base_path: String::new(),
             max_body: ByteSize::mib(4),
+            max_prompt: ByteSize::mib(32),
             max_connections: 256,
             header_timeout: Duration::from_secs(10),
             stream_heartbeat: Duration::from_secs(15),
@@ -103,8 +106,9 @@ impl Schema for ApiSettings {
         v.value("allowed_origins", &mut self.allowed_origins);
         v.value("trusted_proxies", &mut self.trusted_proxies);
         v.value("base_path", &mut self.base_path);
-        // A prompt must fit into one line of a worker's pipe (`protocol::MAX_LINE`, 8 MiB) when JSON escapes double it.
+        // A command must fit into one line of a worker's pipe (`protocol::MAX_LINE`, 8 MiB) when JSON escapes double it.
         v.ranged("max_body", &mut self.max_body, ByteSize::kib(1)..=ByteSize::mib(4));
+        v.ranged("max_prompt", &mut self.max_prompt, ByteSize::kib(1)..=ByteSize::mib(256));
         v.ranged("max_connections", &mut self.max_connections, 1..=65_536);
         v.ranged(
             "header_timeout",

@@ -36,7 +36,7 @@ mod write;
 #[cfg(test)]
 mod tests;
 
-pub use agents::{AgentPreset, Directories, Driver, PerMode, Quirk, ResumeBy, Share, Source};
+pub use agents::{AgentPreset, Attachments, Directories, Driver, PerMode, Quirk, ResumeBy, Share, Source};
 pub use change::{Applies, Change};
 pub use env::Environment;
 pub use load::{ConfigError, DEFAULT_TOML, Overrides, Problem, load, open, parse};

@@ -51,6 +51,8 @@ pub struct SessionSettings {
     pub limits: Limits,
     /// How much an open session's journal may take; a turn that goes beyond ends. Default 1 GiB.
     pub max_journal: ByteSize,
+    /// How much the attachments of one session may take. Default 256 MiB.
+    pub max_attachments: ByteSize,
     /// How long an agent may take to start and answer `initialize`. Default 30 s.
     pub agent_start_timeout: Duration,
     /// How long an agent may take to end a cancelled turn before it is stopped. Default 10 s.
@@ -84,6 +86,7 @@ impl Default for SessionSettings {
             turn_timeout: None,
             limits: Limits::default(),
             max_journal: ByteSize::gib(1),
+            max_attachments: ByteSize::mib(256),
             agent_start_timeout: Duration::from_secs(30),
             cancel_grace: Duration::from_secs(10),
             stop_grace: Duration::from_secs(2),
@@ -120,6 +123,7 @@ impl Schema for SessionSettings {
         v.ranged("keep_closed", &mut self.keep_closed, Duration::ZERO..=YEARS);
         v.value("keep_closed_bytes", &mut self.keep_closed_bytes);
         v.ranged("max_journal", &mut self.max_journal, ByteSize::mib(1)..=ByteSize::gib(1024));
+        v.ranged("max_attachments", &mut self.max_attachments, ByteSize::kib(0)..=ByteSize::gib(1024));
         v.section("limits", &mut self.limits);
     }
 

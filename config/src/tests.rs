@@ -150,12 +150,12 @@ fn g16_wrong_variables_and_flags_are_named() {
 
 #[test]
 fn unknown_keys_are_refused_with_a_suggestion() {
-    assert_snapshot!(error("[session]\nmax_open = 5\nidle_timout = '1 h'\n"), @"config.toml:3:1: unknown key `session.idle_timout`; did you mean `idle_timeout`? valid in `session`: default_agent, permission_mode, permission_timeout, when_busy, resume, max_open, max_queued, idle_timeout, memory_budget, warm_timeout, turn_timeout, agent_start_timeout, cancel_grace, stop_grace, allowed_roots, capture_env, keep_closed, keep_closed_bytes, max_journal, limits");
+    assert_snapshot!(error("[session]\nmax_open = 5\nidle_timout = '1 h'\n"), @"config.toml:3:1: unknown key `session.idle_timout`; did you mean `idle_timeout`? valid in `session`: default_agent, permission_mode, permission_timeout, when_busy, resume, max_open, max_queued, idle_timeout, memory_budget, warm_timeout, turn_timeout, agent_start_timeout, cancel_grace, stop_grace, allowed_roots, capture_env, keep_closed, keep_closed_bytes, max_journal, max_attachments, limits");
     assert_snapshot!(error("[sesion]\nmax_open = 5\n"), @"config.toml:1:2: unknown key `sesion`; did you mean `session`? valid at the top: daemon, session, permissions, pool, restart, api, notify, logs, agents, mcp, hooks");
     assert_snapshot!(error("idle_timeout = '1 h'\n"), @"config.toml:1:1: unknown key `idle_timeout`; did you mean `session.idle_timeout`? valid at the top: daemon, session, permissions, pool, restart, api, notify, logs, agents, mcp, hooks");
     assert_snapshot!(error("[pool.remote-control]\nfrobnicate = 1\n"), @"config.toml:2:1: unknown key `pool.remote-control.frobnicate`; valid in `pool.remote-control`: count, max_workers, capacity, restart, dir, permission_mode");
     assert_snapshot!(error("[pool.remote_control]\ncount = 1\n"), @"config.toml:1:7: unknown key `pool.remote_control`; did you mean `remote-control`? valid in `pool`: max_waiting, remote-control, background");
-    assert_snapshot!(error("[agents.mine]\ncommand = ['x']\nenvironment = {}\n"), @"config.toml:3:1: unknown key `agents.mine.environment`; valid in `agents.mine`: title, driver, command, env, env_file, keys, private_home, authenticate, resume, resume_args, model_args, output, share, directories, warm, client_fs, client_terminal, eof_grace, version_args, tested, quirks, session_clock, hint, mode, mode_args, mode_env");
+    assert_snapshot!(error("[agents.mine]\ncommand = ['x']\nenvironment = {}\n"), @"config.toml:3:1: unknown key `agents.mine.environment`; valid in `agents.mine`: title, driver, command, env, env_file, keys, private_home, authenticate, resume, resume_args, model_args, attachments, output, share, directories, warm, client_fs, client_terminal, eof_grace, version_args, tested, quirks, session_clock, hint, mode, mode_args, mode_env");
 }
 
 #[test]
@@ -212,7 +212,7 @@ fn text_that_is_no_toml_is_refused_with_its_place() {
 #[test]
 fn every_problem_is_reported_in_the_order_of_the_file() {
     assert_snapshot!(error("[session]\nx = 1\nmax_open = 'ä'\n\n[restart]\nkill_grace = 5\n"), @r#"
-    config.toml:2:1: unknown key `session.x`; valid in `session`: default_agent, permission_mode, permission_timeout, when_busy, resume, max_open, max_queued, idle_timeout, memory_budget, warm_timeout, turn_timeout, agent_start_timeout, cancel_grace, stop_grace, allowed_roots, capture_env, keep_closed, keep_closed_bytes, max_journal, limits
+    config.toml:2:1: unknown key `session.x`; valid in `session`: default_agent, permission_mode, permission_timeout, when_busy, resume, max_open, max_queued, idle_timeout, memory_budget, warm_timeout, turn_timeout, agent_start_timeout, cancel_grace, stop_grace, allowed_roots, capture_env, keep_closed, keep_closed_bytes, max_journal, max_attachments, limits
     config.toml:3:12: `session.max_open` is the text "ä", expected a whole number
     config.toml:6:14: `restart.kill_grace` is the number 5, expected a duration such as "30 min"
     "#);

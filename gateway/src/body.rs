@@ -1,5 +1,7 @@
 //! Bodies, queries and paths, with refusals of our own that name the field (G13).
 
+use std::sync::Arc;
+
 use axum::body::Body as HttpBody;
 use axum::extract::{FromRequest, FromRequestParts, Query, RawPathParams, Request};
 use axum::http::HeaderMap;
@@ -8,7 +10,8 @@ use axum::http::request::Parts;
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt as _;
 use serde::de::DeserializeOwned;
-use skep_common::code::Code;
+use skep_common::code::{ApiError, Code};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::error::Failure;
 use crate::guard::Pinned;
@@ -23,14 +26,61 @@ impl<T: DeserializeOwned> FromRequest<App> for Body<T> {
 
     async fn from_request(request: Request, app: &App) -> Result<Self, Failure> {
         let (parts, body) = request.into_parts();
-        let bytes = read(&parts.headers, body, app.limits.max_body, app).await?;
-        let absent = matches!(bytes.trim_ascii(), b"" | b"null");
-        parse(if absent { b"{}" } else { &bytes }).map(Self)
+        json(&read(&parts.headers, body, app.limits.max_body, app).await?).map(Self)
     }
 }
 
-/// Reads a body of at most `limit` bytes, as long as a client may take for it. The only way to one: the framework's own
-/// readers have no limit here.
+/// The JSON body of a prompt, which may be large: then it has one of a few rooms for as long as this lives.
+#[derive(Debug)]
+pub(crate) struct PromptBody<T>(pub(crate) T, pub(crate) Option<Room>);
+
+/// The room of a large body.
+pub(crate) type Room = OwnedSemaphorePermit;
+
+impl<T: DeserializeOwned> FromRequest<App> for PromptBody<T> {
+    type Rejection = Failure;
+
+    async fn from_request(request: Request, app: &App) -> Result<Self, Failure> {
+        let rooms = Some((&app.large_bodies, app.limits.max_body));
+        let limit = Limit { bytes: app.limits.max_prompt, setting: " (api.max_prompt)", rooms };
+        let (parts, body) = request.into_parts();
+        let (bytes, room) = read_in_time(&parts.headers, body, limit, app).await?;
+        Ok(Self(json(&bytes)?, room))
+    }
+}
+
+/// How long a body may be.
+struct Limit<'a> {
+    bytes: usize,
+    /// The setting that says so, in parentheses.
+    setting: &'static str,
+    /// Where a body that is longer than this waits for room.
+    rooms: Option<(&'a Arc<Semaphore>, usize)>,
+}
+
+impl Limit<'_> {
+    fn check(&self, length: u64) -> Result<(), Failure> {
+        if usize::try_from(length).is_ok_and(|length| length <= self.bytes) {
+            return Ok(());
+        }
+        let message = format!("the body is over {} bytes{}", self.bytes, self.setting);
+        let details = serde_json::json!({ "limit_bytes": self.bytes });
+        Err(Failure(ApiError::new(Code::TooLarge, message).with_details(details)))
+    }
+
+    /// Room for a body of this length, where that takes any. A body whose client dawdles keeps it for `body_timeout` only.
+    async fn room(&self, length: u64) -> Option<Room> {
+        let (rooms, from) = self.rooms?;
+        if usize::try_from(length).is_ok_and(|length| length <= from) {
+            return None;
+        }
+        // Never closed.
+        Arc::clone(rooms).acquire_owned().await.ok()
+    }
+}
+
+/// Reads a body of at most `limit` bytes, as long as a client may take for it. Beside [`PromptBody`] the only way to one:
+/// the framework's own readers have no limit here.
 pub(crate) async fn read(
     headers: &HeaderMap,
     body: HttpBody,
@@ -38,8 +88,16 @@ pub(crate) async fn read(
     app: &App,
 ) -> Result<Bytes, Failure> {
     let setting = if limit == app.limits.max_body { " (api.max_body)" } else { "" };
-    let reading = read_up_to(headers, body, limit, setting);
-    let read = tokio::time::timeout(app.limits.body_timeout, reading).await;
+    Ok(read_in_time(headers, body, Limit { bytes: limit, setting, rooms: None }, app).await?.0)
+}
+
+async fn read_in_time(
+    headers: &HeaderMap,
+    body: HttpBody,
+    limit: Limit<'_>,
+    app: &App,
+) -> Result<(Bytes, Option<Room>), Failure> {
+    let read = tokio::time::timeout(app.limits.body_timeout, read_up_to(headers, body, limit)).await;
     read.map_err(|_| {
         let why = "the body did not come in time (api.limits.body_timeout)";
         Failure::new(Code::RequestTimeout, why)
@@ -50,24 +108,28 @@ pub(crate) async fn read(
 async fn read_up_to(
     headers: &HeaderMap,
     body: HttpBody,
-    limit: usize,
-    setting: &str,
-) -> Result<Bytes, Failure> {
-    let too_large = || Failure::new(Code::TooLarge, format!("the body is over {limit} bytes{setting}"));
+    limit: Limit<'_>,
+) -> Result<(Bytes, Option<Room>), Failure> {
     let said = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-    if said.is_some_and(|said| usize::try_from(said).map_or(true, |said| said > limit)) {
-        return Err(too_large());
-    }
+    limit.check(said.unwrap_or_default())?;
+    let mut room = limit.room(said.unwrap_or_default()).await;
     let mut body = body.into_data_stream();
     let mut bytes = BytesMut::new();
     while let Some(chunk) = body.next().await {
         let chunk = chunk.map_err(|_| Failure::new(Code::InvalidRequest, "the body ended early"))?;
-        if bytes.len() + chunk.len() > limit {
-            return Err(too_large());
+        let length = (bytes.len() + chunk.len()) as u64;
+        limit.check(length)?;
+        if room.is_none() {
+            room = limit.room(length).await;
         }
         bytes.extend_from_slice(&chunk);
     }
-    Ok(bytes.freeze())
+    Ok((bytes.freeze(), room))
+}
+
+fn json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Failure> {
+    let absent = matches!(bytes.trim_ascii(), b"" | b"null");
+    parse(if absent { b"{}" } else { bytes })
 }
 
 /// A JSON object, and nothing after it.

@@ -51,6 +51,7 @@ pub(crate) const fn status(code: Code) -> StatusCode {
         | Code::AgentNotFound
         | Code::ConfigInvalid
         | Code::NotSupported
+        | Code::ContentNotSupported
         | Code::PasswordRequired => StatusCode::UNPROCESSABLE_ENTITY,
         Code::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         Code::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,

@@ -53,6 +53,8 @@ pub(crate) struct App {
     pub(crate) hooks: Hooks,
     pub(crate) entrance: Entrance,
     pub(crate) in_flight: Arc<Semaphore>,
+    /// Bodies of prompts that are larger than other bodies may be.
+    pub(crate) large_bodies: Arc<Semaphore>,
     pub(crate) streams: Places<Holder>,
 }
 

@@ -53,11 +53,16 @@ const EXHAUSTED: Duration = Duration::from_millis(100);
 /// head, and the block that waits behind them.
 const SPARE: usize = 4 * 1024;
 
+/// How many bodies over `max_body` are in memory at once; further ones wait.
+const LARGE_BODIES: usize = 4;
+
 /// Limits of the HTTP API.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// The largest request body, in bytes.
     pub max_body: usize,
+    /// The largest body of a prompt, in bytes.
+    pub max_prompt: usize,
     /// Connections at once.
     pub max_connections: usize,
     /// How long a client may take to send a request's head.
@@ -83,6 +88,7 @@ impl From<&skep_config::api::ApiSettings> for Limits {
         let count = |count: u32| usize::try_from(count).unwrap_or(usize::MAX);
         Self {
             max_body: settings.max_body.as_usize(),
+            max_prompt: settings.max_prompt.as_usize(),
             max_connections: count(settings.max_connections),
             header_timeout: settings.header_timeout,
             heartbeat: settings.stream_heartbeat,
@@ -149,6 +155,7 @@ pub async fn serve(
         doors,
         entrance: entrance.clone(),
         in_flight: Arc::new(Semaphore::new(limits.requests_in_flight.min(Semaphore::MAX_PERMITS))),
+        large_bodies: Arc::new(Semaphore::new(LARGE_BODIES)),
         streams: Places::new(limits.streams_per_client),
         stop,
         engine,

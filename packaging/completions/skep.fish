@@ -76,6 +76,7 @@ queue\t'It waits in the session\'s queue'
 steer\t'It goes into the turn that runs, if the agent takes it there'"
 complete -c skep -n "__fish_skep_using_subcommand run" -l spawn-mode -d 'Where the session\'s files are' -r -f -a "same-dir\t'In the directory itself'
 worktree\t'In a worktree of its own (not supported yet)'"
+complete -c skep -n "__fish_skep_using_subcommand run" -l attach -d 'Send a file with the prompt; can be repeated, `-` is standard input' -r -F
 complete -c skep -n "__fish_skep_using_subcommand run" -l max-turns -d 'How many prompts the session may run' -r
 complete -c skep -n "__fish_skep_using_subcommand run" -l max-tokens -d 'How many tokens the session may use, as far as its agent tells them' -r
 complete -c skep -n "__fish_skep_using_subcommand run" -l max-cost -d 'What the session may cost, such as `2.50`, in the currency in which its agent tells it' -r
@@ -115,6 +116,7 @@ queue\t'It waits in the session\'s queue'
 steer\t'It goes into the turn that runs, if the agent takes it there'"
 complete -c skep -n "__fish_skep_using_subcommand bg" -l spawn-mode -d 'Where the session\'s files are' -r -f -a "same-dir\t'In the directory itself'
 worktree\t'In a worktree of its own (not supported yet)'"
+complete -c skep -n "__fish_skep_using_subcommand bg" -l attach -d 'Send a file with the prompt; can be repeated, `-` is standard input' -r -F
 complete -c skep -n "__fish_skep_using_subcommand bg" -l max-turns -d 'How many prompts the session may run' -r
 complete -c skep -n "__fish_skep_using_subcommand bg" -l max-tokens -d 'How many tokens the session may use, as far as its agent tells them' -r
 complete -c skep -n "__fish_skep_using_subcommand bg" -l max-cost -d 'What the session may cost, such as `2.50`, in the currency in which its agent tells it' -r
@@ -143,6 +145,7 @@ complete -c skep -n "__fish_skep_using_subcommand prompt" -l when-busy -d 'What 
 queue\t'It waits in the session\'s queue'
 steer\t'It goes into the turn that runs, if the agent takes it there'"
 complete -c skep -n "__fish_skep_using_subcommand prompt" -l timeout -d 'Cancel the turn after this time: `90`, `90s`, `5m`, `1h30m`' -r
+complete -c skep -n "__fish_skep_using_subcommand prompt" -l attach -d 'Send a file with the prompt; can be repeated, `-` is standard input' -r -F
 complete -c skep -n "__fish_skep_using_subcommand prompt" -l socket -d 'The daemon\'s socket (also: SKEP_SOCKET)' -r -F
 complete -c skep -n "__fish_skep_using_subcommand prompt" -l queue -d 'If a turn runs in the session, queue the prompt: the same as `--when-busy queue`'
 complete -c skep -n "__fish_skep_using_subcommand prompt" -l steer -d 'If a turn runs in the session, give the prompt to the agent in that turn: the same as `--when-busy steer`'
@@ -418,6 +421,7 @@ queue\t'It waits in the session\'s queue'
 steer\t'It goes into the turn that runs, if the agent takes it there'"
 complete -c skep -n "__fish_skep_using_subcommand daemon; and __fish_seen_subcommand_from bg" -l spawn-mode -d 'Where the session\'s files are' -r -f -a "same-dir\t'In the directory itself'
 worktree\t'In a worktree of its own (not supported yet)'"
+complete -c skep -n "__fish_skep_using_subcommand daemon; and __fish_seen_subcommand_from bg" -l attach -d 'Send a file with the prompt; can be repeated, `-` is standard input' -r -F
 complete -c skep -n "__fish_skep_using_subcommand daemon; and __fish_seen_subcommand_from bg" -l max-turns -d 'How many prompts the session may run' -r
 complete -c skep -n "__fish_skep_using_subcommand daemon; and __fish_seen_subcommand_from bg" -l max-tokens -d 'How many tokens the session may use, as far as its agent tells them' -r
 complete -c skep -n "__fish_skep_using_subcommand daemon; and __fish_seen_subcommand_from bg" -l max-cost -d 'What the session may cost, such as `2.50`, in the currency in which its agent tells it' -r

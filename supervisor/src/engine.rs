@@ -24,6 +24,7 @@ mod create;
 mod directory;
 mod disk;
 mod environment;
+mod incoming;
 mod memory;
 mod metrics;
 mod notify;
@@ -51,6 +52,7 @@ use crate::sessions::Index;
 
 pub use self::create::Created;
 pub use self::facts::{DaemonFacts, StopKind};
+pub use self::incoming::Received;
 pub use self::port::{WorkerAction, Workers};
 
 /// Calls that may wait for the actor; beyond that, callers wait.
@@ -128,7 +130,12 @@ impl Engine {
         let EngineOptions { workers, events, settings, reload, paths, environment, facts, tracker } = options;
         let mut core = Core::new(Index::default(), policy(&settings));
         let scanned = paths.clone();
-        let found = tokio::task::spawn_blocking(move || disk::scan(&scanned)).await.unwrap_or_default();
+        let found = tokio::task::spawn_blocking(move || {
+            incoming::sweep(scanned.state_dir());
+            disk::scan(&scanned)
+        })
+        .await
+        .unwrap_or_default();
         for session in found {
             let snapshot = disk::snapshot_of(&session.file);
             core.restore(session.file.spec, snapshot, session.unfinished.then_some(Cause::Unknown));

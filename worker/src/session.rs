@@ -18,7 +18,10 @@ use skep_common::code::{ApiError, Code};
 use skep_common::environment::CapturedEnvironment;
 use skep_common::ids::{PermissionId, RequestId, SessionId, WorkerId};
 use skep_common::protocol::{Action, Reply};
-use skep_common::session::{AgentProcess, Cause, SessionSnapshot, SessionSpec, SessionState, TurnSummary};
+use skep_common::session::content::{Takes, Unfit};
+use skep_common::session::{
+    AgentProcess, Cause, SessionSnapshot, SessionSpec, SessionState, TurnOutcome, TurnSummary,
+};
 use skep_common::usage::{Tokens, Used};
 use skep_config::Settings;
 use skep_config::permissions::Rule;
@@ -37,10 +40,11 @@ use crate::consent::grants::Grants;
 use crate::disk::Disk;
 use crate::meter::Meter;
 use crate::report::Reports;
-use crate::turn::outcome::Seen;
+use crate::turn::outcome::{End, Seen};
 use crate::turn::{Prompt, Turns};
 
 mod agent;
+mod attachments;
 mod awake;
 mod branch;
 mod credentials;
@@ -61,6 +65,7 @@ use ending::Ending;
 use journal::{Broken, note};
 use limits::Limit;
 use permissions::Asker;
+use prompts::{After, Delivery};
 use timers::{Deadlines, Timer};
 
 /// How many commands may wait for one session.
@@ -263,6 +268,12 @@ pub(crate) struct Session {
     ending: Option<Ending>,
     /// Why the running turn's agent is started only later.
     waits: Option<String>,
+    /// What the agent takes in a prompt.
+    takes: Option<Takes>,
+    /// Why the running turn's prompt is not given to the agent.
+    unfit: Option<Unfit>,
+    /// What became of parts of the prompt that was given to it.
+    fitted: Vec<String>,
     /// Why the running turn's agent cannot even be tried.
     unstartable: Option<String>,
     /// Why the agent was told to stop.
@@ -328,6 +339,15 @@ impl Session {
 
     /// What follows from the state that an input left.
     async fn settle(&mut self) -> Result<(), Broken> {
+        while let Some(unfit) = self.unfit.take() {
+            let why = Some(unfit.to_string());
+            let end = End::ours(TurnOutcome::Refused, Cause::ContentNotSupported, why);
+            self.end_turn(end, After::Next).await?;
+        }
+        if !self.fitted.is_empty() {
+            let told = std::mem::take(&mut self.fitted);
+            self.append(told.into_iter().map(|text| note("warn", text)).collect()).await?;
+        }
         if let Some(why) = self.unstartable.take() {
             self.could_not_start(why).await?;
         }
@@ -381,11 +401,12 @@ impl Session {
                 timeout_seconds,
                 environment,
                 retry,
+                incoming,
                 ..
             } => {
                 self.credentials.given(environment);
                 let prompt = Prompt { id: prompt, content, consent, timeout_seconds, retry_of: None };
-                return self.prompt(id, prompt, (when_busy, retry), via).await;
+                return self.prompt(id, prompt, Delivery { when_busy, retry, incoming, via }).await;
             }
             Action::Cancel { prompt, cause, .. } => self.cancel(prompt, cause).await,
             Action::Answer { permission, answer, decision, via, .. } => {

@@ -43,14 +43,23 @@ pub struct Prompt {
 
 impl Prompt {
     fn bytes(&self) -> usize {
-        self.content.iter().map(|ContentBlock::Text { text }| text.len()).sum()
+        let length = |block: &ContentBlock| match block {
+            ContentBlock::Text { text } => text.len(),
+            ContentBlock::Resource { resource } => resource.text.as_ref().map_or(0, String::len),
+            // Their bytes are kept in files.
+            ContentBlock::Image { .. } | ContentBlock::Audio { .. } | ContentBlock::ResourceLink { .. } => 0,
+        };
+        self.content.iter().map(length).sum()
     }
 
     /// Its text: the text blocks, joined by newlines.
     #[must_use]
     pub fn text(&self) -> String {
-        let texts: Vec<&str> = self.content.iter().map(|ContentBlock::Text { text }| text.as_str()).collect();
-        texts.join("\n")
+        let text = |block: &'_ ContentBlock| match block {
+            ContentBlock::Text { text } => Some(text.clone()),
+            _ => None,
+        };
+        self.content.iter().filter_map(text).collect::<Vec<_>>().join("\n")
     }
 }
 

@@ -13,6 +13,10 @@ use crate::error::CliError;
 /// The answer to the prompt whose turn ended. `cancelled`: the editor has asked for that, and ACP wants to hear so
 /// however the turn ended.
 pub(super) fn answer(end: &TurnEnded, cancelled: bool) -> Result<Value, RpcError> {
+    if end.cause == Some(Cause::ContentNotSupported) {
+        let data = json!({"skep": {"code": Code::ContentNotSupported, "turn_ended": end}});
+        return Err(error(message::INVALID_PARAMS, words::turn_ended(end), &data));
+    }
     match stop_reason(end, cancelled) {
         Some(reason) => Ok(json!({"stopReason": reason, "_meta": meta(end)})),
         None => Err(error(message::INTERNAL_ERROR, words::turn_ended(end), &meta(end))),
@@ -51,6 +55,7 @@ pub(super) fn refusal(failure: &CliError) -> RpcError {
             Code::InvalidRequest
             | Code::InvalidValue
             | Code::TooLarge
+            | Code::ContentNotSupported
             | Code::DirectoryNotAllowed
             | Code::AgentNotFound
             | Code::SessionConflict
@@ -119,6 +124,14 @@ mod tests {
         let error = answer(&failed, false).unwrap_err();
         assert!(error.message.contains("no credit"), "{error}");
         assert!(error.data.unwrap().get().contains(r#""outcome":"failed""#));
+    }
+
+    #[test]
+    fn a_prompt_that_the_agent_does_not_take_is_an_error_and_no_refusal_of_the_model() {
+        let cause = Some(Cause::ContentNotSupported);
+        let error = answer(&TurnEnded { cause, ..end(TurnOutcome::Refused) }, false).unwrap_err();
+        assert_eq!(error.code, message::INVALID_PARAMS);
+        assert!(error.data.unwrap().get().contains(r#""code":"content_not_supported""#));
     }
 
     #[test]

@@ -117,7 +117,7 @@ pub(super) fn initialized() -> Value {
         "protocolVersion": PROTOCOL,
         "agentCapabilities": {
             "loadSession": true,
-            "promptCapabilities": {"image": false, "audio": false, "embeddedContext": false},
+            "promptCapabilities": {"image": true, "audio": true, "embeddedContext": true},
             "mcpCapabilities": {"http": false, "sse": false},
             "sessionCapabilities": {"list": {}, "resume": {}, "delete": {}},
         },
@@ -235,7 +235,7 @@ mod tests {
         assert!(
             offered.session_capabilities.resume.is_some() && offered.session_capabilities.delete.is_some()
         );
-        assert!(offered.session_capabilities.close.is_none() && !offered.prompt_capabilities.image);
+        assert!(offered.session_capabilities.close.is_none() && offered.prompt_capabilities.image);
         let _modes: SessionModeState = serde_json::from_value(modes(PermissionMode::Ask, true)).unwrap();
         for update in
             [remark("x", true), remark("x", false), user_said(&json!({"type": "text", "text": "x"}))]

@@ -299,7 +299,7 @@ impl<'a> Attached<'a> {
             Some(WhenBusy::Steer) => WhenBusy::Steer,
             Some(WhenBusy::Queue | WhenBusy::Refuse) | None => WhenBusy::Queue,
         };
-        let mut request = start::prompt(line, Consent::OwnCommand, Some(when_busy), None);
+        let mut request = start::prompt((line, Vec::new()), Consent::OwnCommand, Some(when_busy), None);
         let client = self.follower.client();
         request.environment = capture::environment(self.ctx, client, Some(&self.session.agent)).await?;
         self.own.extend(request.id);

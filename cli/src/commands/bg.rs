@@ -26,9 +26,10 @@ pub(crate) struct BgArgs {
 
 /// Starts the session and leaves it.
 pub(crate) async fn run(ctx: &Context, args: BgArgs) -> Outcome {
+    let attached = args.session.attachments.blocks(args.prompt.as_deref())?;
     let input = prompt_input::read(ctx, args.prompt)?;
     let wanted = start::Wanted { kind: SessionKind::Bg, ephemeral: false, consent: Consent::None };
-    let mut request = start::request(&args.session, &input.text, wanted)?;
+    let mut request = start::request(&args.session, (&input.text, attached), wanted)?;
     let client = autostart::client(ctx).await?;
     request.prompt.environment = capture::environment(ctx, &client, request.session.agent.as_deref()).await?;
     let accepted = start::start(&client, &request).await?;

@@ -3,6 +3,7 @@
 use clap::Args;
 
 use crate::arguments::{SessionRef, WhenBusyArgs, seconds};
+use crate::attachments::Attachments;
 use crate::context::Context;
 use crate::error::Outcome;
 use crate::exit::Exit;
@@ -22,7 +23,7 @@ pub(crate) struct PromptArgs {
     #[command(flatten)]
     when_busy: WhenBusyArgs,
     /// Run the turn that was cut off last again, as a new turn; the prompt is that one's.
-    #[arg(long, conflicts_with = "prompt")]
+    #[arg(long, conflicts_with_all = ["prompt", "attach"])]
     retry_interrupted: bool,
     /// Do not watch: come back at once.
     #[arg(long)]
@@ -30,16 +31,19 @@ pub(crate) struct PromptArgs {
     /// Cancel the turn after this time: `90`, `90s`, `5m`, `1h30m`.
     #[arg(long, value_name = "TIME", value_parser = seconds)]
     timeout: Option<u64>,
+    #[command(flatten)]
+    attachments: Attachments,
 }
 
 /// Prompts.
 pub(crate) async fn run(ctx: &Context, args: PromptArgs) -> Outcome {
+    let attached = args.attachments.blocks(args.prompt.as_deref())?;
     let input =
         if args.retry_interrupted { prompt_input::again() } else { prompt_input::read(ctx, args.prompt)? };
     let client = ctx.client();
     let session = client.session(&args.session).await?;
     let mut request =
-        start::prompt(&input.text, input.source.consent(), args.when_busy.wanted(), args.timeout);
+        start::prompt((&input.text, attached), input.source.consent(), args.when_busy.wanted(), args.timeout);
     if args.retry_interrupted {
         (request.content, request.retry_interrupted) = (Vec::new(), true);
     }

@@ -28,13 +28,14 @@ pub(crate) struct RunArgs {
 
 /// Runs the prompt.
 pub(crate) async fn run(ctx: &Context, args: RunArgs) -> Outcome {
+    let attached = args.session.attachments.blocks(args.prompt.as_deref())?;
     let input = prompt_input::read(ctx, args.prompt)?;
     let wanted = start::Wanted {
         kind: SessionKind::Interactive,
         ephemeral: args.session.name.is_none() && !args.keep,
         consent: input.source.consent(),
     };
-    let mut request = start::request(&args.session, &input.text, wanted)?;
+    let mut request = start::request(&args.session, (&input.text, attached), wanted)?;
     let client = autostart::client(ctx).await?;
     request.prompt.environment = capture::environment(ctx, &client, request.session.agent.as_deref()).await?;
     let accepted = start::start(&client, &request).await?;

@@ -8,7 +8,8 @@ use crate::environment::needed;
 use crate::event::{Event, PermissionResolved, PromptQueued, Record, TurnStarted};
 use crate::ids::{PermissionId, PromptId};
 use crate::sanitise::one_line;
-use crate::session::{ContentBlock, DecidedBy, SessionState, TurnOutcome};
+use crate::session::content::prompt_words;
+use crate::session::{DecidedBy, SessionState, TurnOutcome};
 use crate::words;
 
 /// Turns records into pieces, one after another. Owner of what was told already.
@@ -41,7 +42,7 @@ impl Narrator {
             Event::Update(raw) => update::pieces(raw, self.turn.words(), &mut self.told),
             Event::PromptQueued(prompt) => self.prompted(prompt),
             Event::TurnStarted(turn) => self.started(turn),
-            Event::PromptSteered(prompt) => vec![Piece::Prompt(prompt_text(&prompt.content))],
+            Event::PromptSteered(prompt) => vec![Piece::Prompt(prompt_words(&prompt.content))],
             Event::PromptDropped(dropped) => {
                 self.queued.remove(&dropped.prompt);
                 if self.turn.is(dropped.prompt) {
@@ -98,7 +99,7 @@ impl Narrator {
 
     /// A prompt is told where its turn begins: at once in a session at rest, else when it starts.
     fn prompted(&mut self, prompt: &PromptQueued) -> Vec<Piece> {
-        let text = prompt_text(&prompt.content);
+        let text = prompt_words(&prompt.content);
         if matches!(self.turn, Turn::None) && self.queued.is_empty() {
             self.turn = Turn::Prompt(prompt.prompt, text.clone());
             return vec![Piece::Prompt(text)];
@@ -115,7 +116,7 @@ impl Narrator {
             return Vec::new();
         }
         let queued = self.queued.remove(&turn.prompt);
-        if let Some(text) = turn.content.as_deref().map(prompt_text).or(queued) {
+        if let Some(text) = turn.content.as_deref().map(prompt_words).or(queued) {
             self.turn = Turn::Prompt(turn.prompt, text.clone());
             return vec![Piece::Prompt(text)];
         }
@@ -153,18 +154,6 @@ impl Turn {
             Self::None | Self::Unknown => "",
         }
     }
-}
-
-/// A prompt's text.
-#[must_use]
-pub fn prompt_text(content: &[ContentBlock]) -> String {
-    let texts: Vec<&str> = content
-        .iter()
-        .map(|block| match block {
-            ContentBlock::Text { text } => text.as_str(),
-        })
-        .collect();
-    texts.join("\n")
 }
 
 fn tone(level: &str) -> Tone {

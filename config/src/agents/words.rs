@@ -68,6 +68,18 @@ pub enum Directories {
 
 choice!(Directories { "one" => One, "any" => Any });
 
+/// What becomes of an attachment that an agent does not take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Attachments {
+    /// The prompt is refused.
+    #[default]
+    Refuse,
+    /// The agent gets a link to the file in which skep keeps it.
+    Link,
+}
+
+choice!(Attachments { "refuse" => Refuse, "link" => Link });
+
 /// What is odd about an agent. skep acts on some of it; the rest is told by `skep agents --json`, for people to
 /// know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -6,15 +6,16 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use axum::{Extension, Json};
-use skep_common::api::{RunAccepted, RunQuery, RunRequest};
+use skep_common::api::{CreateSession, RunAccepted, RunQuery, RunRequest};
 use skep_common::code::{ApiError, Code};
 use skep_common::event::{Event, Record};
 use skep_common::session::{Cause, TurnOutcome, TurnSummary};
 use skep_common::usage::Usage;
 use skep_journal::Line;
+use skep_supervisor::engine::Received;
 
 use crate::audit::Told;
-use crate::body::{Body, Params};
+use crate::body::{Params, PromptBody};
 use crate::error::Failure;
 use crate::follower::{Follower, Step};
 use crate::inside::Asker;
@@ -45,7 +46,7 @@ pub(crate) async fn create(
     Params(query): Params<RunQuery>,
     By(caller): By,
     headers: HeaderMap,
-    Body(mut request): Body<RunRequest>,
+    PromptBody(mut request, room): PromptBody<RunRequest>,
 ) -> Result<Response, Failure> {
     let streams = wants_stream(&headers);
     match query.wait {
@@ -63,8 +64,9 @@ pub(crate) async fn create(
     check_create(&app, &asker, &mut request.session).await?;
     check_prompt(&asker, &request.prompt).await?;
     let RunRequest { session, prompt } = request;
-    let request = RunRequest { session, prompt: take_environment(&asker, prompt).await? };
-    let mut accepted = start(&app, request, caller).await?;
+    let received = app.engine.receive(take_environment(&asker, prompt).await?).await?;
+    drop(room);
+    let mut accepted = start(&app, session, received, caller).await?;
     let about = Extension(Told::session(accepted.session.id));
     if streams {
         let follower = follow(&app, &accepted).await?;
@@ -90,11 +92,12 @@ pub(crate) async fn create(
 /// Starts the run in a task of its own: it goes on when its client has gone away meanwhile.
 async fn start(
     app: &App,
-    request: RunRequest,
+    session: CreateSession,
+    received: Received,
     caller: skep_supervisor::engine::Caller,
 ) -> Result<RunAccepted, Failure> {
     let engine = app.engine.clone();
-    let run = app.tasks.spawn(async move { engine.run(request, &caller).await });
+    let run = app.tasks.spawn(async move { engine.run(session, received, &caller).await });
     let run = run.await.map_err(|error| Failure::internal("a run crashed", &error))?;
     Ok(run?)
 }

@@ -16,7 +16,7 @@ use skep_supervisor::engine::Caller;
 
 use crate::audit::Told;
 use crate::auth;
-use crate::body::{Body, Names, Params};
+use crate::body::{Body, Names, Params, PromptBody};
 use crate::changes;
 use crate::error::Failure;
 use crate::inside::Asker;
@@ -193,12 +193,14 @@ pub(crate) async fn prompt(
     asker: Asker,
     names: Names,
     By(caller): By,
-    Body(request): Body<PromptRequest>,
+    PromptBody(request, room): PromptBody<PromptRequest>,
 ) -> Result<(StatusCode, Json<PromptAccepted>), Failure> {
     check_prompt(&asker, &request).await?;
     let request = take_environment(&asker, request).await?;
     let session = app.engine.session(names.first()).await?;
-    let accepted = app.engine.prompt(session.id, request, &caller).await?;
+    let received = app.engine.receive(request).await?;
+    drop(room);
+    let accepted = app.engine.submit(session.id, received, &caller).await?;
     Ok((StatusCode::ACCEPTED, Json(accepted)))
 }
 

@@ -354,7 +354,7 @@ impl Worker {
         let ticket = held.writer.append(events, Durability::Synced).await.unwrap();
         let seq = ticket.seqs().start;
         ticket.committed().await.unwrap();
-        match skep_common::transcript::prompt_text(content).as_str() {
+        match skep_common::session::content::prompt_words(content).as_str() {
             "hang" => {
                 held.running = Some(prompt);
                 self.report(worker, session, SessionState::Running);

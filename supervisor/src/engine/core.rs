@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use jiff::Timestamp;
 use skep_common::code::{ApiError, Code};
 use skep_common::environment::CapturedEnvironment;
-use skep_common::ids::{AnswerId, PermissionId, PromptId, RequestId, SessionId, WorkerId};
+use skep_common::ids::{AnswerId, IncomingId, PermissionId, PromptId, RequestId, SessionId, WorkerId};
 use skep_common::protocol::{Action, Decision, Reply};
 use skep_common::session::{
     Cause, Consent, ContentBlock, Head, Resume, SessionFile, SessionSnapshot, SessionSpec, SessionState,
@@ -66,6 +66,8 @@ pub(crate) enum Act {
         environment: Option<CapturedEnvironment>,
         /// Run the turn that was cut off again.
         retry: bool,
+        /// Where its attachments wait, if it has any.
+        incoming: Option<IncomingId>,
         /// Whether the client chose the id, so that this may be its second delivery.
         repeatable: bool,
     },
@@ -111,6 +113,7 @@ impl Act {
                 timeout_seconds,
                 environment,
                 retry,
+                incoming,
                 repeatable: _,
             } => Action::Prompt {
                 session,
@@ -122,6 +125,7 @@ impl Act {
                 timeout_seconds,
                 environment,
                 retry,
+                incoming,
             },
             Self::Cancel { prompt, cause } => Action::Cancel { session, prompt, cause },
             Self::Answer { permission, answer, decision, via } => {
@@ -171,10 +175,6 @@ pub(super) enum PendingWhat {
 
 /// What the actor has to do.
 #[derive(Debug)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "a few at a time, performed at once; the largest is sent on as it is"
-)]
 pub(crate) enum Effect {
     /// Send a request to a worker; its acknowledgement or failure comes back with the same id.
     Send {

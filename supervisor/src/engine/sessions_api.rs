@@ -1,23 +1,26 @@
 //! The engine's methods for sessions. Each checks its input and asks the actor.
 
+use std::path::Path;
+
 use jiff::Timestamp;
 use skep_common::api::{
     AgentInfo, AgentList, AnswerAccepted, AnswerRequest, CancelRequest, CloseRequest, CreateSession,
-    PromptAccepted, PromptRequest, RunAccepted, RunRequest, SessionInfo, SessionList, SessionQuery,
-    WaitingPermission,
+    PromptAccepted, PromptRequest, RunAccepted, SessionInfo, SessionList, SessionQuery, WaitingPermission,
 };
 use skep_common::code::{ApiError, Code};
 use skep_common::ids::{AnswerId, PermissionId, PromptId, SessionId};
 use skep_common::protocol::Reply;
+use skep_common::session::content::fit;
 use skep_common::session::{Cause, ContentBlock, Head, MAX_RULES, SessionOptions};
 use skep_config::permissions::Rule;
-use skep_config::{AgentPreset, Settings, agents};
+use skep_config::{AgentPreset, Attachments, Settings, agents};
 use tokio::sync::watch;
 
 use super::actor::Call;
 use super::core::Act;
 use super::create::{CheckedCreate, Choice, Created};
-use super::{Caller, Engine, directory, environment};
+use super::incoming::{Incoming, Received};
+use super::{Caller, Engine, directory, environment, incoming};
 use crate::session_page::Wanted;
 use crate::sessions::Changes;
 
@@ -164,16 +167,37 @@ impl Engine {
     /// # Errors
     ///
     /// As for creating and prompting. A session that was created stays when its prompt was refused.
-    pub async fn run(&self, request: RunRequest, caller: &Caller) -> Result<RunAccepted, ApiError> {
-        check_prompt(&request.prompt)?;
-        let mut wanted = request.session;
+    pub async fn run(
+        &self,
+        mut wanted: CreateSession,
+        received: Received,
+        caller: &Caller,
+    ) -> Result<RunAccepted, ApiError> {
+        let prompt = &received.request;
+        // Before there is a session that a prompt which cannot be sent would leave behind.
+        if wanted.agent.is_some() || wanted.name.is_none() {
+            let agent = wanted.agent.clone();
+            let agent = agent.unwrap_or_else(|| self.settings().session.default_agent.clone());
+            self.check_fit(&agent, &prompt.content)?;
+        }
         // A run that is repeated with its ids finds the session that the first one made.
-        wanted.continue_open |= wanted.id.is_some() && request.prompt.id.is_some();
-        let path = request.prompt.environment.as_ref().and_then(|given| given.get(skep_config::env::PATH));
+        wanted.continue_open |= wanted.id.is_some() && prompt.id.is_some();
+        let path = prompt.environment.as_ref().and_then(|given| given.get(skep_config::env::PATH));
         let Created { info, created } = self.create_for(wanted, path).await?;
-        let prompt = self.prompt(info.id, request.prompt, caller).await?;
+        let prompt = self.submit(info.id, received, caller).await?;
         let session = self.session(&info.id.to_string()).await.unwrap_or(info);
         Ok(RunAccepted { session, created, prompt, turn: None, text: None })
+    }
+
+    /// The prompt's parts are such that the agent takes them, as far as that is known before it runs.
+    fn check_fit(&self, agent: &str, content: &[ContentBlock]) -> Result<(), ApiError> {
+        let settings = self.settings();
+        let Ok(preset) = settings.agent(agent) else { return Ok(()) };
+        let files = (preset.attachments == Attachments::Link).then_some(Path::new("/"));
+        match preset.takes().map(|takes| fit(content, takes, files)) {
+            Some(Err(unfit)) => Err(ApiError::new(Code::ContentNotSupported, unfit.to_string())),
+            Some(Ok(_)) | None => Ok(()),
+        }
     }
 
     async fn act(&self, session: SessionId, act: Act) -> Result<Reply, ApiError> {
@@ -183,19 +207,36 @@ impl Engine {
         }
     }
 
+    /// Checks a prompt, and puts its attachments into files.
+    ///
+    /// # Errors
+    ///
+    /// `invalid_value`, `too_large`, `storage_failed`.
+    pub async fn receive(&self, mut request: PromptRequest) -> Result<Received, ApiError> {
+        check_prompt(&request)?;
+        let content = std::mem::take(&mut request.content);
+        let (content, incoming) = incoming::receive(self.shared.paths.state_dir(), content).await?;
+        request.content = content;
+        Ok(Received { request, incoming })
+    }
+
     /// Runs a prompt, queues it, or steers it into the turn that runs. A session that is not held by a worker wakes for it.
     ///
     /// # Errors
     ///
     /// `session_busy`, `not_supported` (the agent cannot be steered), `session_closed`, `queue_full`, `pool_full`,
-    /// `worker_gone` (safe to repeat with the same id).
-    pub async fn prompt(
+    /// `content_not_supported`, `worker_gone` (safe to repeat with the same id).
+    pub async fn submit(
         &self,
         session: SessionId,
-        request: PromptRequest,
+        received: Received,
         caller: &Caller,
     ) -> Result<PromptAccepted, ApiError> {
-        check_prompt(&request)?;
+        // Attachments that no worker took go with it.
+        let Received { request, incoming } = received;
+        if request.content.iter().any(|block| !matches!(block, ContentBlock::Text { .. })) {
+            self.check_fit(&self.session(&session.to_string()).await?.agent, &request.content)?;
+        }
         if request.environment.is_some() {
             let agent = self.session(&session.to_string()).await?.agent;
             environment::check(&request, &agent, &self.settings())?;
@@ -218,6 +259,7 @@ impl Engine {
             timeout_seconds: request.timeout_seconds,
             environment: request.environment,
             retry: request.retry_interrupted,
+            incoming: incoming.as_ref().map(Incoming::id),
             repeatable,
         };
         match self.act(session, act).await? {
@@ -405,9 +447,7 @@ fn check_rules(options: &SessionOptions) -> Result<(), ApiError> {
 }
 
 fn check_prompt(request: &PromptRequest) -> Result<(), ApiError> {
-    let is_empty = request.content.iter().all(|block| match block {
-        ContentBlock::Text { text } => text.trim().is_empty(),
-    });
+    let is_empty = request.content.iter().all(ContentBlock::is_blank);
     if request.retry_interrupted && !request.content.is_empty() {
         return Err(invalid("a retry has no content of its own"));
     }
@@ -417,7 +457,7 @@ fn check_prompt(request: &PromptRequest) -> Result<(), ApiError> {
     if request.timeout_seconds == Some(0) {
         return Err(invalid("timeout_seconds must be at least 1"));
     }
-    Ok(())
+    incoming::check(&request.content)
 }
 
 fn invalid(message: &str) -> ApiError {

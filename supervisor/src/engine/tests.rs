@@ -100,7 +100,7 @@ impl Bench {
         id: SessionId,
     ) -> tokio::task::JoinHandle<Result<skep_common::api::PromptAccepted, ApiError>> {
         let engine = self.engine.clone();
-        self.tracker.spawn(async move { engine.prompt(id, text("hi"), &caller()).await })
+        self.tracker.spawn(async move { submit(&engine, id, text("hi")).await })
     }
 
     /// The next request to a worker.
@@ -158,6 +158,14 @@ fn text(text: &str) -> PromptRequest {
         environment: None,
         retry_interrupted: false,
     }
+}
+
+async fn submit(
+    engine: &Engine,
+    session: SessionId,
+    request: PromptRequest,
+) -> Result<skep_common::api::PromptAccepted, ApiError> {
+    engine.submit(session, engine.receive(request).await?, &caller()).await
 }
 
 fn caller() -> Caller {

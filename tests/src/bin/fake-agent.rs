@@ -12,6 +12,7 @@
 //! | `ask KIND TITLE` | asks permission for a tool of that kind; says `allowed` or `denied` |
 //! | `pid` | says the agent's process id |
 //! | `env` | says the agent's environment, one chunk for each variable |
+//! | `blocks` | says what the prompt is made of: for each part its type, name or type of content, and content or length of data |
 //! | `count` | says how many prompts this session has had here, plus 100 if it was loaded |
 //! | `unknown-update`, `bad-update`, `noise`, `half-line` | what a careless agent may write |
 //! | `surrogate` | legal JSON with a lone surrogate |
@@ -36,7 +37,7 @@
 //! | `double-fork` | leaves an orphan in a session of its own that ignores SIGTERM and holds no descriptor |
 //!
 //! Options: `--no-load` (no `session/load`), `--hang` (never answers `initialize`), `--exit CODE` (ends at once),
-//! `--deaf` (ignores the end of its input).
+//! `--deaf` (ignores the end of its input), `--sees` (takes pictures, recordings and resources).
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, Write as _};
@@ -70,7 +71,26 @@ fn main() -> ExitCode {
     let (send, incoming) = channel();
     let deaf = has("--deaf");
     std::thread::spawn(move || read(&send, deaf));
-    Agent { incoming, loads: !has("--no-load"), prompts: BTreeMap::new(), farewell: None }.run()
+    let (loads, sees) = (!has("--no-load"), has("--sees"));
+    Agent { incoming, loads, sees, blocks: String::new(), prompts: BTreeMap::new(), farewell: None }.run()
+}
+
+/// A part of a prompt in words.
+fn described(block: &Value) -> String {
+    let inner = if block["resource"].is_object() { &block["resource"] } else { block };
+    let data = [&inner["data"], &inner["blob"]]
+        .into_iter()
+        .find_map(Value::as_str)
+        .map(|data| data.len().to_string());
+    let name = [&inner["name"], &inner["uri"], &inner["mimeType"]];
+    let name = match text(&block["type"]).as_str() {
+        "text" => String::new(),
+        "image" | "audio" => text(&inner["mimeType"]),
+        _ => name.into_iter().map(text).find(|name| !name.is_empty()).unwrap_or_default(),
+    };
+    let said = if block["type"] == "resource" { text(&inner["text"]) } else { String::new() };
+    let words = [text(&block["type"]), name, data.unwrap_or(said)];
+    words.into_iter().filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
 }
 
 /// SIGTERM ends the agent at once, unless the script said `ignore-term`.
@@ -123,6 +143,9 @@ enum Next {
 struct Agent {
     incoming: Receiver<Value>,
     loads: bool,
+    sees: bool,
+    /// What the prompt is made of.
+    blocks: String,
     prompts: BTreeMap<String, u64>,
     farewell: Option<String>,
 }
@@ -147,8 +170,10 @@ impl Agent {
                 Some("session/prompt") => {
                     let session = text(&params["sessionId"]);
                     *self.prompts.entry(session.clone()).or_default() += 1;
-                    // What comes before the last block is a recap.
-                    let last = params["prompt"].as_array().and_then(|blocks| blocks.last());
+                    let blocks = params["prompt"].as_array().map(Vec::as_slice).unwrap_or_default();
+                    self.blocks = blocks.iter().map(described).collect::<Vec<_>>().join(", ");
+                    // What comes before the last text is a recap.
+                    let last = blocks.iter().rev().find(|block| block["type"] == "text");
                     match self.play(&session, &last.map(|block| text(&block["text"])).unwrap_or_default()) {
                         Next::Exit(code) => return ExitCode::from(code),
                         Next::Answer(answer) => {
@@ -179,7 +204,10 @@ impl Agent {
     fn capabilities(&self) -> Value {
         json!({
             "protocolVersion": 1,
-            "agentCapabilities": {"loadSession": self.loads},
+            "agentCapabilities": {
+                "loadSession": self.loads,
+                "promptCapabilities": {"image": self.sees, "audio": self.sees, "embeddedContext": self.sees},
+            },
             "agentInfo": {"name": "fake-agent", "title": "Fake agent", "version": "1.0.0"},
             "authMethods": [],
         })
@@ -208,6 +236,7 @@ impl Agent {
             "ask" => return self.ask(session, rest),
             "pid" => say(session, &std::process::id().to_string()),
             "env" => std::env::vars().for_each(|(name, value)| say(session, &format!("{name}={value}"))),
+            "blocks" => say(session, &self.blocks),
             "count" => say(session, &self.prompts.get(session).copied().unwrap_or(0).to_string()),
             "request" => return self.request(session, rest),
             "client" => return self.client(session, rest),

@@ -61,6 +61,36 @@ agents! {
     codex: CODEX;
 }
 
+/// A picture of one pixel that is one.
+const PICTURE: &[u8] = include_bytes!("pixel.png");
+
+/// What each agent that takes pictures gives to its model.
+macro_rules! seeing {
+    ($($name:ident: $recipe:expr;)*) => {$(
+        #[test]
+        fn $name() {
+            let world = World::new($recipe);
+            let path = world.env.root().join("a pixel.png");
+            fs::write(&path, PICTURE).unwrap();
+            let path = path.to_str().unwrap();
+            let run = ["run", "--agent", world.recipe.name, "--name", "s", "--attach", path, "[[say look]]"];
+            let run = world.skep(run).run();
+            completed(&world, &run, "look {prompts: 1; marks: ; pictures: image/png ");
+            let again = world.run("[[say again]]");
+            completed(&world, &again, "again {prompts: 2; marks: ; pictures: image/png ");
+        }
+    )*};
+}
+
+seeing! {
+    a_picture_reaches_the_model_of_claude: CLAUDE;
+    a_picture_reaches_the_model_of_claude_cli: CLAUDE_CLI;
+    a_picture_reaches_the_model_of_gemini: GEMINI;
+    a_picture_reaches_the_model_of_qwen: QWEN;
+    a_picture_reaches_the_model_of_opencode: OPENCODE;
+    a_picture_reaches_the_model_of_codex: CODEX;
+}
+
 /// Asserts that a turn was completed with `text` in its answer.
 #[track_caller]
 fn completed(world: &World, output: &Output, text: &str) {

@@ -35,6 +35,7 @@ mod options;
 mod people;
 
 #[cfg(test)]
+mod attachments;
 mod bad_input;
 
 #[cfg(test)]

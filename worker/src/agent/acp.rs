@@ -18,6 +18,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
+use super::attached::filled;
 use super::client::desk::Desk;
 use super::client::uses::{Decided, UseId, Wish};
 use super::connection::{CallError, Connection, Deaf};
@@ -302,7 +303,15 @@ impl Driver {
                     if matches!(command, ToAgent::Prompt(_)) {
                         connection.turn_begins(self.launch.leaves_tools).await;
                     }
-                    obey(connection, &mut self.desk, command)
+                    match filled(&self.launch.attachments, command).await {
+                        Ok(command) => obey(connection, &mut self.desk, command),
+                        Err(unsent) => {
+                            connection.turn_ends();
+                            let answer = Said::Answered(Err(unsent.to_string()));
+                            self.say(FromAgent::Said(vec![answer])).await;
+                            Ok(())
+                        }
+                    }
                 }
                 Event::Command(None) | Event::Read(Ok(None)) => return End::Told,
                 // Nothing that was understood is a sign of life, too.

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use skep_common::environment::CapturedEnvironment;
 use skep_common::ids::WorkerId;
+use skep_common::session::content::ATTACHMENTS;
 use skep_common::session::{SessionKind, SessionSpec};
 use skep_config::env_file::EnvFileError;
 use skep_config::{AgentPreset, Directories, Driver, Quirk, ResumeBy, Settings, Share, env};
@@ -85,6 +86,8 @@ pub struct Launch {
     pub leaves_tools: bool,
     /// What a process is started with that sessions share or that waits for one, where the preset wants that.
     pub common: Option<Common>,
+    /// Where the session's attachments are.
+    pub attachments: PathBuf,
     /// Where its stderr goes.
     pub stderr: Capture,
     /// Where raw frames go, with `--debug`.
@@ -216,6 +219,7 @@ impl Launch {
             },
             quiet: quiet(preset),
             leaves_tools: preset.has_quirk(Quirk::CancelLeavesTool),
+            attachments: origin.session_dir.join(ATTACHMENTS),
             stderr: Capture::new(origin.logs, log("process.log")),
             frames: origin.debug.then(|| Capture::new(origin.logs, log("debug.log"))),
         })

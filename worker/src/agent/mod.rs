@@ -8,6 +8,7 @@ pub mod launch;
 pub(crate) mod oneshot;
 pub mod probe;
 
+mod attached;
 mod auth;
 mod choices;
 pub(crate) mod client;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
+use skep_common::session::content::Takes;
 use skep_config::ResumeBy;
 use skep_sys::tree::Tree;
 use tokio::time::{Instant, timeout, timeout_at};
@@ -27,6 +28,8 @@ pub struct Started {
     pub agent_session: String,
     /// `new`, `loaded`, `resumed`.
     pub context: &'static str,
+    /// What it takes in a prompt.
+    pub takes: Takes,
     /// Remarks for people: a context that could not be brought back, a mode that could not be set.
     pub notes: Vec<String>,
 }
@@ -100,6 +103,8 @@ pub(super) async fn open(connection: &mut Connection, launch: &Launch) -> Result
         tree: connection.host().tree().clone(),
         agent_session: connection.session.clone(),
         context,
+        // Every ACP agent takes links.
+        takes: Takes { words: true, ..connection.abilities.takes },
         notes,
     })
 }

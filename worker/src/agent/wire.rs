@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
 use skep_common::sanitise::one_line;
+use skep_common::session::content::Takes;
 use skep_common::session::{ContentBlock, PermissionOption};
 
 use super::client::uses::Offers;
@@ -39,6 +40,8 @@ pub(crate) struct Abilities {
     pub(crate) resume: bool,
     pub(crate) close: bool,
     pub(crate) list: bool,
+    /// What a prompt may hold.
+    pub(crate) takes: Takes,
     pub(crate) mcp_http: bool,
     pub(crate) mcp_sse: bool,
     pub(crate) auth: Vec<AuthMethod>,
@@ -91,6 +94,7 @@ impl Abilities {
         });
         let abilities = &value["agentCapabilities"];
         let session = &abilities["sessionCapabilities"];
+        let takes = |what: &str| abilities["promptCapabilities"][what].as_bool().unwrap_or(false);
         Self {
             protocol: value["protocolVersion"].as_u64().unwrap_or(0),
             title,
@@ -98,6 +102,12 @@ impl Abilities {
             resume: session["resume"].is_object(),
             close: session["close"].is_object(),
             list: session["list"].is_object(),
+            takes: Takes {
+                images: takes("image"),
+                audio: takes("audio"),
+                resources: takes("embeddedContext"),
+                words: false,
+            },
             mcp_http: abilities["mcpCapabilities"]["http"].as_bool().unwrap_or(false),
             mcp_sse: abilities["mcpCapabilities"]["sse"].as_bool().unwrap_or(false),
             auth: value["authMethods"]

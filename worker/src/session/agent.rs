@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 use skep_common::event::{AgentExited, AgentStarted, Event};
+use skep_common::session::content::as_text;
 use skep_common::session::{AgentProcess, Cause, Resume, SessionState, TurnOutcome};
 use skep_config::{Driver, Quirk, ResumeBy};
 
@@ -17,7 +18,6 @@ use crate::agent::oneshot::driver::Run;
 use crate::agent::oneshot::ending::Finished;
 use crate::agent::oneshot::plan::plan;
 use crate::agent::wire::is_work;
-use crate::turn::Prompt;
 use crate::turn::outcome::{End, Seen, judge, stopped};
 
 /// Why a session's agent is not started yet.
@@ -67,7 +67,8 @@ impl Session {
                     return;
                 }
                 let (title, resume_args) = (preset.title.clone(), preset.resume_args.clone());
-                let agent = ClaudeStream { launch, title, resume_args };
+                let takes = preset.takes().unwrap_or_default();
+                let agent = ClaudeStream { launch, title, takes, resume_args };
                 self.slot = Slot::Starting(agent.start(exe, &self.shared.tracker));
                 return;
             }
@@ -77,12 +78,18 @@ impl Session {
                 return;
             }
         };
-        let prompt = self.turns.running().map(Prompt::text).unwrap_or_default();
+        let content = self.turns.running().map(|prompt| prompt.content.as_slice()).unwrap_or_default();
+        let fitted = match self.fitted(content) {
+            Ok(fitted) => fitted,
+            Err(unfit) => return self.unfit = Some(unfit),
+        };
+        let prompt = as_text(&fitted.content);
         match plan(preset, (self.spec.permission_mode, &self.spec.options), &prompt, launch.resume.as_deref())
         {
             Ok(plan) => {
                 launch.argv = plan.argv(launch.argv.first().cloned().unwrap_or_default());
                 let run = Run { launch, plan, title: preset.title.clone() };
+                self.fitted = fitted.notes;
                 self.slot = Slot::Starting(run.start(exe, &self.shared.tracker));
                 self.prompted = true;
             }
@@ -169,6 +176,7 @@ impl Session {
                 events.extend(self.recall().await);
             }
         }
+        self.takes = Some(started.takes);
         let process = AgentProcess { title: started.title, process: started.tree.root.clone() };
         self.awake.agent_started(started.tree);
         self.left = None;

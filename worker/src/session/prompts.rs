@@ -6,7 +6,7 @@ use skep_common::environment::needs;
 use skep_common::event::{
     Event, PromptDropped, PromptQueued, PromptSteered, QueueHeld, QueueReleased, TurnEnded, TurnStarted,
 };
-use skep_common::ids::{PromptId, RequestId};
+use skep_common::ids::{IncomingId, PromptId, RequestId};
 use skep_common::protocol::Reply;
 use skep_common::session::{
     Cause, ContentBlock, Resolution, Resume, SessionState, TurnOutcome, TurnSummary, WhenBusy,
@@ -14,6 +14,7 @@ use skep_common::session::{
 use skep_journal::Fate;
 use tokio::time::Instant;
 
+use super::attachments::give_back;
 use super::journal::Broken;
 use super::{Fault, Session, Slot};
 use crate::agent::acp::{Stop, ToAgent};
@@ -39,6 +40,19 @@ pub(super) enum After {
     Hold(SessionState, Option<String>),
 }
 
+/// How a prompt came.
+#[derive(Debug)]
+pub(super) struct Delivery {
+    /// What to do while a turn runs.
+    pub(super) when_busy: WhenBusy,
+    /// It runs the turn again that was cut off.
+    pub(super) retry: bool,
+    /// Where its attachments wait.
+    pub(super) incoming: Option<IncomingId>,
+    /// Front end and user.
+    pub(super) via: String,
+}
+
 impl Session {
     /// Accepts a prompt, journals it, acknowledges it, and starts its turn if nothing else runs (or gives it to the agent
     /// in the turn that does).
@@ -46,11 +60,10 @@ impl Session {
         &mut self,
         request: RequestId,
         prompt: Prompt,
-        (when_busy, retry): (WhenBusy, bool),
-        via: String,
+        delivery: Delivery,
     ) -> Result<(), Broken> {
         let mut then = Then::Nothing;
-        let done = self.accept(prompt, (when_busy, retry), via, &mut then).await;
+        let done = self.accept(prompt, delivery, &mut then).await;
         self.acknowledge(request, done)?;
         match then {
             Then::Nothing => {}
@@ -70,10 +83,10 @@ impl Session {
     async fn accept(
         &mut self,
         mut prompt: Prompt,
-        (when_busy, retry): (WhenBusy, bool),
-        via: String,
+        delivery: Delivery,
         then: &mut Then,
     ) -> Result<Reply, Fault> {
+        let Delivery { when_busy, retry, incoming, via } = delivery;
         if let Some(before) = self.history.prompt(prompt.id)
             && before.fate != Fate::Queued
         {
@@ -88,8 +101,15 @@ impl Session {
         let how = (when_busy, self.can_steer());
         self.affordable(id, self.turns.steers(how) == Ok(true))?;
         let mut events = Vec::new();
+        let mut taken = Vec::new();
+        if !self.turns.knows(id) {
+            if retry {
+                self.again(&mut prompt)?;
+            }
+            self.check_fit(&prompt.content)?;
+            taken = self.take_in(&prompt.content, incoming).await?;
+        }
         if retry && !self.turns.knows(id) {
-            self.again(&mut prompt)?;
             let superseded = self.turns.supersede();
             events.extend(
                 superseded.map(|prompt| Event::PromptDropped(PromptDropped { prompt, cause: Cause::Person })),
@@ -108,7 +128,14 @@ impl Session {
             [] => self.turns.accept(prompt, how, Timestamp::now()),
             _ => self.turns.shelve(prompt),
         };
-        let (start, released, queued) = match accepted.map_err(refused)? {
+        let accepted = match accepted {
+            Ok(accepted) => accepted,
+            Err(refusal) => {
+                give_back(taken).await;
+                return Err(refused(refusal).into());
+            }
+        };
+        let (start, released, queued) = match accepted {
             Accepted::Duplicate { seq, queued, steered_into } => {
                 return Ok(Reply::Prompt { queued, duplicate: true, seq, steered_into });
             }
@@ -153,7 +180,11 @@ impl Session {
         let event = PromptSteered { prompt, turn: into, content: content.clone(), via, consent };
         let seq = self.commit(vec![Event::PromptSteered(event)]).await?;
         self.turns.numbered(prompt, seq);
-        *then = Then::Steer(prompt, content);
+        // The prompt was checked, and the agent that runs is the one that it was checked for.
+        let fitted =
+            self.fitted(&content).map_err(|unfit| ApiError::new(Code::Internal, unfit.to_string()))?;
+        self.fitted.extend(fitted.notes);
+        *then = Then::Steer(prompt, fitted.content);
         Ok(Reply::Prompt { queued: false, duplicate: false, seq, steered_into: Some(into) })
     }
 
@@ -189,18 +220,21 @@ impl Session {
             return;
         }
         let Some(prompt) = self.turns.running() else { return };
-        match &self.slot {
-            Slot::Ready(agent, _) => {
-                self.awake.prompted();
-                let recap = self.recap.take().map(|text| ContentBlock::Text { text });
-                agent
-                    .tell(ToAgent::Prompt(recap.into_iter().chain(prompt.content.iter().cloned()).collect()));
-                self.prompted = true;
-                self.listen();
-            }
-            Slot::Empty => self.start_agent(),
-            Slot::Starting(_) | Slot::Stopping(_) => {}
-        }
+        let fitted = match &self.slot {
+            Slot::Ready(..) => self.fitted(&prompt.content),
+            Slot::Empty => return self.start_agent(),
+            Slot::Starting(_) | Slot::Stopping(_) => return,
+        };
+        let fitted = match fitted {
+            Ok(fitted) => fitted,
+            Err(unfit) => return self.unfit = Some(unfit),
+        };
+        self.awake.prompted();
+        let recap = self.recap.take().map(|text| ContentBlock::Text { text });
+        self.tell(ToAgent::Prompt(recap.into_iter().chain(fitted.content).collect()));
+        self.fitted = fitted.notes;
+        self.prompted = true;
+        self.listen();
     }
 
     /// Ends the running turn: synced, then told; then the next one, or a pause.

@@ -23,6 +23,8 @@ pub(crate) struct Fake {
     asks_again: bool,
     signed_in: bool,
     log: String,
+    /// The prompt's parts.
+    blocks: Vec<Value>,
     /// What the session was opened with.
     servers: String,
     options: Vec<String>,
@@ -94,9 +96,9 @@ impl Fake {
             Some("session/prompt") => {
                 assert!(self.prompt.is_none(), "one prompt at a time");
                 self.prompt = Some(id);
-                let blocks = params["prompt"].as_array().expect("blocks");
-                let texts: Vec<_> =
-                    blocks.iter().map(|block| block["text"].as_str().expect("text")).collect();
+                self.blocks.clone_from(params["prompt"].as_array().expect("blocks"));
+                let blocks = self.blocks.clone();
+                let texts: Vec<_> = blocks.iter().filter_map(|block| block["text"].as_str()).collect();
                 let (last, before) = texts.split_last().expect("a block");
                 if !before.is_empty() {
                     self.log = before.concat();
@@ -185,6 +187,7 @@ impl Fake {
                         "list": self.is("lists").then(|| json!({})),
                     },
                     "mcpCapabilities": {"http": true},
+                    "promptCapabilities": {"image": self.is("sees")},
                 },
                 "agentInfo": {"name": "fake", "version": "1"},
                 "authMethods": methods,

@@ -421,6 +421,7 @@ pub(crate) fn action(session: SessionId, prompt: PromptId, text: &str, when_busy
         timeout_seconds: None,
         environment: None,
         retry: false,
+        incoming: None,
     }
 }
 

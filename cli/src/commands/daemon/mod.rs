@@ -41,7 +41,7 @@ pub(crate) enum DaemonCommand {
     Logs(logs::DaemonLogsArgs),
     /// List the sessions.
     Sessions(ps::PsArgs),
-    Bg(bg::BgArgs),
+    Bg(Box<bg::BgArgs>),
     Attach(attach::AttachArgs),
     Kill(kill::KillArgs),
 }
@@ -65,7 +65,7 @@ pub(crate) async fn run(ctx: &Context, args: DaemonArgs) -> Outcome {
         Some(DaemonCommand::Run(_)) => Err(crate::error::CliError::usage("`daemon run` does not work here")),
         Some(DaemonCommand::Logs(args)) => logs::run(ctx, args).await,
         Some(DaemonCommand::Sessions(args)) => ps::run(ctx, &args).await,
-        Some(DaemonCommand::Bg(args)) => bg::run(ctx, args).await,
+        Some(DaemonCommand::Bg(args)) => bg::run(ctx, *args).await,
         Some(DaemonCommand::Attach(args)) => attach::run(ctx, args).await,
         Some(DaemonCommand::Kill(args)) => kill::run(ctx, &args).await,
     }

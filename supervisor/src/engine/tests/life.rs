@@ -34,7 +34,7 @@ async fn g13_empty_prompts_and_impossible_time_limits_are_refused() {
         (PromptRequest { timeout_seconds: Some(0), ..text("x") }, Code::InvalidValue),
         (text("x"), Code::SessionNotFound),
     ] {
-        assert_eq!(code(bench.engine.prompt(id, request, &caller()).await), expected);
+        assert_eq!(code(submit(&bench.engine, id, request).await), expected);
     }
     let cancel = CancelRequest { cause: Some(Cause::Killed), ..CancelRequest::default() };
     assert_eq!(code(bench.engine.cancel(id, cancel).await), Code::InvalidValue);
@@ -131,7 +131,7 @@ async fn close_answers_when_the_session_is_closed() {
     bench.pool.report(&worker, Report::Released(snapshot(id, SessionState::Closed, 6)));
     let info = closing.await.unwrap().unwrap();
     assert_eq!((info.state, info.worker), (SessionState::Closed, None));
-    assert_eq!(code(bench.engine.prompt(id, text("x"), &caller()).await), Code::SessionClosed);
+    assert_eq!(code(submit(&bench.engine, id, text("x")).await), Code::SessionClosed);
     bench.engine.close(id, CloseRequest::default()).await.expect("closing twice is no error");
     bench.open(bench.named("x")).await;
     bench.end().await;
@@ -175,7 +175,7 @@ async fn s8_a_shutdown_stops_the_intake_and_waits_for_the_pool() {
     timeout(SOON, bench.engine.shutdown(Cause::DaemonStopped)).await.unwrap();
     assert_eq!(bench.pool.shutdowns(), [Cause::DaemonStopped]);
     assert_eq!(code(bench.engine.create(bench.request()).await), Code::ShuttingDown);
-    assert_eq!(code(bench.engine.prompt(id, text("x"), &caller()).await), Code::ShuttingDown);
+    assert_eq!(code(submit(&bench.engine, id, text("x")).await), Code::ShuttingDown);
     assert_eq!(bench.engine.health().status, "stopping");
     bench.end().await;
 }

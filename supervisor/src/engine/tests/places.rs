@@ -137,7 +137,7 @@ async fn g17_the_limit_counts_live_sessions_only() {
     bench.pool.report(&worker, Report::Released(snapshot(first.id, SessionState::Hibernated, 4)));
     bench.until(first.id, SessionState::Hibernated).await;
     bench.open(bench.request()).await;
-    assert_eq!(code(bench.engine.prompt(first.id, text("x"), &caller()).await), Code::TooManySessions);
+    assert_eq!(code(submit(&bench.engine, first.id, text("x")).await), Code::TooManySessions);
     bench.end().await;
 }
 

@@ -132,10 +132,10 @@ async fn a_second_delivery_to_a_closed_session_is_acknowledged_and_a_new_prompt_
     let bench = Bench::start_in(home, "").await;
     bench.until(id, SessionState::Closed).await;
     let again = PromptRequest { id: Some(prompt), ..text("x") };
-    let accepted = bench.engine.prompt(id, again, &caller()).await.unwrap();
+    let accepted = submit(&bench.engine, id, again).await.unwrap();
     assert!(accepted.duplicate);
     let new = PromptRequest { id: Some(PromptId::random()), ..text("x") };
-    assert_eq!(code(bench.engine.prompt(id, new, &caller()).await), Code::SessionClosed);
+    assert_eq!(code(submit(&bench.engine, id, new).await), Code::SessionClosed);
     bench.end().await;
 }
 

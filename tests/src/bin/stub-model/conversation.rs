@@ -54,6 +54,8 @@ pub(crate) struct Tool {
 #[derive(Debug, Default)]
 pub(crate) struct Conversation {
     pub(crate) entries: Vec<Entry>,
+    /// What pictures it holds: type and length of the base64 of each.
+    pub(crate) pictures: Vec<String>,
     pub(crate) tools: Vec<Tool>,
     /// The answer must be JSON of this schema.
     pub(crate) schema: Option<Value>,
@@ -70,6 +72,7 @@ pub(crate) struct Directive<'a> {
 impl Conversation {
     pub(crate) fn read(api: &Api, body: &Value) -> Self {
         let mut conversation = Self { streams: body["stream"].as_bool().unwrap_or(false), ..Self::default() };
+        pictures(body, &mut conversation.pictures);
         match api {
             Api::Chat => conversation.chat(body),
             Api::Responses => conversation.responses(body),
@@ -212,7 +215,11 @@ impl Conversation {
                 marks.push(directive.argument);
             }
         }
-        format!("{{prompts: {prompts}; marks: {}}}", marks.join(", "))
+        let pictures = match self.pictures.as_slice() {
+            [] => String::new(),
+            pictures => format!("; pictures: {}", pictures.join(", ")),
+        };
+        format!("{{prompts: {prompts}; marks: {}{pictures}}}", marks.join(", "))
     }
 }
 
@@ -223,6 +230,28 @@ fn directives(text: &str) -> impl Iterator<Item = Directive<'_>> {
         let (verb, argument) = inner.split_once(' ').unwrap_or((inner, ""));
         Some(Directive { verb, argument: argument.trim() })
     })
+}
+
+/// Every picture in a request, in whichever words its API has for them.
+fn pictures(value: &Value, found: &mut Vec<String>) {
+    match value {
+        Value::String(url) if url.starts_with("data:image/") => {
+            if let Some((kind, data)) = url["data:".len()..].split_once(";base64,") {
+                found.push(format!("{kind} {}", data.len()));
+            }
+        }
+        Value::Object(object) => {
+            let kind = [&value["media_type"], &value["mimeType"]].into_iter().find_map(Value::as_str);
+            if let (Some(kind), Some(data)) = (kind, value["data"].as_str())
+                && kind.starts_with("image/")
+            {
+                found.push(format!("{kind} {}", data.len()));
+            }
+            object.values().for_each(|inner| pictures(inner, found));
+        }
+        Value::Array(values) => values.iter().for_each(|inner| pictures(inner, found)),
+        _ => {}
+    }
 }
 
 fn items(value: &Value) -> impl Iterator<Item = &Value> {
@@ -247,6 +276,25 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn every_apis_pictures_are_seen() {
+        for (api, part) in [
+            (Api::Chat, json!({"type": "image_url", "image_url": {"url": "data:image/png;base64,aGk="}})),
+            (Api::Responses, json!({"type": "input_image", "image_url": "data:image/png;base64,aGk="})),
+            (
+                Api::Messages,
+                json!({"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "aGk="}}),
+            ),
+            (
+                Api::Gemini { streams: false },
+                json!({"inlineData": {"mimeType": "image/png", "data": "aGk="}}),
+            ),
+        ] {
+            let conversation = Conversation::read(&api, &json!({"messages": [{"content": [part]}]}));
+            assert_eq!(conversation.memory(), "{prompts: 0; marks: ; pictures: image/png 4}", "{api:?}");
+        }
+    }
 
     #[test]
     fn every_api_tells_the_same_conversation() {

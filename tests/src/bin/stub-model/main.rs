@@ -23,7 +23,8 @@
 //! | `[[half]]` | begins an answer and breaks the connection |
 //! | `[[fail STATUS]]` | answers with that HTTP status |
 //!
-//! Each answer ends with `{prompts: N; marks: A, B}`: how many directives and which marks the request's history had.
+//! Each answer ends with `{prompts: N; marks: A, B}`: how many directives and which marks the request's history had; and
+//! `pictures: TYPE LENGTH, …` if it had any.
 //!
 //! `stub-model PORT` listens on 127.0.0.1 (0: any port), prints `listening on PORT`, then a line for each request.
 

@@ -10,6 +10,7 @@
 
 use std::path::PathBuf;
 
+use skep_common::session::content::Takes;
 use skep_sys::spawn::ExitCause;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, timeout};
@@ -20,6 +21,7 @@ use super::process::{Batch, Process};
 use super::wire;
 use crate::agent::DRAIN;
 use crate::agent::acp::{Agent, FromAgent, Gone, Said, Started, Stop, ToAgent};
+use crate::agent::attached::filled;
 use crate::agent::launch::Launch;
 use crate::agent::oneshot::reading::parse;
 
@@ -33,6 +35,8 @@ pub(crate) struct ClaudeStream {
     pub(crate) launch: Launch,
     /// The agent's title.
     pub(crate) title: String,
+    /// What it takes in a prompt.
+    pub(crate) takes: Takes,
     /// The arguments that bring its session back, with `{session}` in one.
     pub(crate) resume_args: Vec<String>,
 }
@@ -142,6 +146,7 @@ impl Driver {
             tree: process.tree.clone(),
             agent_session: session,
             context,
+            takes: self.agent.takes,
             notes: note.into_iter().chain(self.agent.launch.mcp.unused()).collect(),
         };
         self.title = Some(Started { notes: Vec::new(), ..started.clone() });
@@ -165,6 +170,18 @@ impl Driver {
                 command = self.inbox.recv() => {
                     let Some(command) = command else { return End::Told };
                     let steers = matches!(command, ToAgent::Steer(..));
+                    let command = match filled(&self.agent.launch.attachments, command).await {
+                        Ok(command) => command,
+                        Err(unsent) => {
+                            let unsent = unsent.to_string();
+                            let said = match steers {
+                                true => vec![Said::Note(unsent), Said::Steered],
+                                false => vec![Said::Answered(Err(unsent))],
+                            };
+                            self.say(FromAgent::Said(said)).await;
+                            continue;
+                        }
+                    };
                     for line in conversation.obey(command) {
                         if let Err(closed) = process.write(line) {
                             return End::Broken(closed.to_string());

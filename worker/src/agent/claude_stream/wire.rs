@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 use skep_common::session::ContentBlock;
+use skep_common::session::content::as_text;
 
 /// The beginning: what the client can do (nothing more than is asked for), and a sign that the agent is ready.
 pub(super) fn initialize(request: &str) -> Vec<u8> {
@@ -26,16 +27,12 @@ pub(super) fn user(uuid: &str, content: &[ContentBlock]) -> Vec<u8> {
 
 /// A block in the words of the model's own API. What it has no word for is told as text.
 fn block(block: &ContentBlock) -> Value {
-    let said = serde_json::to_value(block).unwrap_or_default();
-    let text = |text: &str| json!({"type": "text", "text": text});
-    match said["type"].as_str() {
-        Some("text") => text(said["text"].as_str().unwrap_or_default()),
-        Some("image") => {
-            let source = json!({"type": "base64", "media_type": said["mimeType"], "data": said["data"]});
+    match block {
+        ContentBlock::Image { mime_type, data: Some(data), .. } => {
+            let source = json!({"type": "base64", "media_type": mime_type, "data": data});
             json!({"type": "image", "source": source})
         }
-        Some("resource_link") => text(said["uri"].as_str().unwrap_or_default()),
-        _ => text(&said.to_string()),
+        other => json!({"type": "text", "text": as_text(std::slice::from_ref(other))}),
     }
 }
 

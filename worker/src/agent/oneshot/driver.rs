@@ -11,6 +11,7 @@
 
 use std::path::{Path, PathBuf};
 
+use skep_common::session::content::Takes;
 use skep_sys::capture::pump;
 use skep_sys::spawn::{Child, ExitCause, SpawnError};
 use skep_sys::tree::{self, Tree};
@@ -261,6 +262,7 @@ impl Driver {
             tree: command.tree.clone(),
             agent_session,
             context,
+            takes: Takes::default(),
             notes: self.run.launch.mcp.unused().into_iter().collect(),
         };
         self.say(FromAgent::Started(started)).await;

@@ -14,7 +14,14 @@ fn what_we_say_is_what_the_schema_says() {
     let request: v1::InitializeRequest = serde_json::from_value(initialize(all)).unwrap();
     let offered = request.client_capabilities;
     assert!(offered.terminal && offered.fs.read_text_file && offered.fs.write_text_file);
-    let content = [ContentBlock::Text { text: String::from("hi") }];
+    let content: Vec<ContentBlock> = serde_json::from_str(
+        r#"[{"type":"text","text":"hi"},{"type":"image","mimeType":"image/png","data":"aGk=","uri":"file:///a"},
+            {"type":"audio","mimeType":"audio/wav","data":"aGk="},
+            {"type":"resource_link","uri":"file:///a","name":"a","size":3},
+            {"type":"resource","resource":{"uri":"x:y","mimeType":"text/plain","text":"t"}},
+            {"type":"resource","resource":{"uri":"x:y","blob":"aGk="}}]"#,
+    )
+    .unwrap();
     let params = PromptParams { session_id: "s", prompt: &content };
     let value = serde_json::to_value(&params).unwrap();
     serde_json::from_value::<v1::PromptRequest>(value).unwrap();

@@ -23,6 +23,15 @@ impl Fake {
                 self.chunk(&self.count_servers());
                 self.stop("end_turn");
             }
+            "blocks" => {
+                let words = self.blocks.iter().map(|block| {
+                    let kind = block["type"].as_str().expect("a type");
+                    let data = block["data"].as_str();
+                    data.map_or_else(|| kind.to_owned(), |data| format!("{kind} {}", data.len()))
+                });
+                self.chunk(&words.collect::<Vec<_>>().join(", "));
+                self.stop("end_turn");
+            }
             "args" => {
                 self.chunk(&std::env::args().collect::<Vec<_>>().join(" "));
                 self.stop("end_turn");
