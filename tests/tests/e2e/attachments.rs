@@ -7,6 +7,7 @@ use std::path::Path;
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use skep_tests::env::{TestEnv, built, number, toml_string};
+use skep_tests::procs;
 use skep_tests::wait::{SOON, wait_for};
 
 /// A picture of one pixel's worth, as far as anybody looks.
@@ -180,14 +181,14 @@ fn n2_what_waits_and_what_was_cut_off_keeps_its_attachments_when_daemon_and_work
     let workers = env.wait_workers("its worker", |workers| workers.iter().any(|w| w["process"].is_object()));
     let workers: Vec<u32> =
         workers.iter().filter(|w| w["process"].is_object()).map(|w| number(&w["process"]["pid"])).collect();
-    for pid in std::iter::once(env.daemon_pid()).chain(workers) {
-        nix::sys::signal::kill(skep_tests::cmd::pid(pid), Signal::SIGKILL).unwrap();
+    let daemon = env.daemon_pid();
+    for pid in workers.into_iter().chain([daemon]) {
+        procs::signal(pid, Signal::SIGKILL);
     }
-    wait_for("the daemon's death", || env.find_daemon_pid().is_none().then_some(()));
+    wait_for("the daemon's death", || (!procs::is_running(daemon)).then_some(()));
     env.start_daemon();
     env.wait_session("s", "the cut", |session| session["state"] == "interrupted");
-    let again = env.skep(["prompt", "s", "--no-wait", "--retry-interrupted"]).run().ok();
-    drop(again);
+    let _again = env.skep(["prompt", "s", "--no-wait", "--retry-interrupted"]).run().ok();
     env.wait_session("s", "its turn", |session| session["state"] == "running");
     let _cancelled = env.skep(["cancel", "s"]).run().ok();
     let ended = env.wait_session("s", "both ends", |session| session["last_turn"]["outcome"] == "completed");
