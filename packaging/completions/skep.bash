@@ -31,6 +31,9 @@ _skep() {
             skep,attach)
                 cmd="skep__subcmd__attach"
                 ;;
+            skep,audit)
+                cmd="skep__subcmd__audit"
+                ;;
             skep,bg)
                 cmd="skep__subcmd__bg"
                 ;;
@@ -78,6 +81,9 @@ _skep() {
                 ;;
             skep,openapi)
                 cmd="skep__subcmd__openapi"
+                ;;
+            skep,password)
+                cmd="skep__subcmd__password"
                 ;;
             skep,prompt)
                 cmd="skep__subcmd__prompt"
@@ -226,6 +232,9 @@ _skep() {
             skep__subcmd__help,attach)
                 cmd="skep__subcmd__help__subcmd__attach"
                 ;;
+            skep__subcmd__help,audit)
+                cmd="skep__subcmd__help__subcmd__audit"
+                ;;
             skep__subcmd__help,bg)
                 cmd="skep__subcmd__help__subcmd__bg"
                 ;;
@@ -273,6 +282,9 @@ _skep() {
                 ;;
             skep__subcmd__help,openapi)
                 cmd="skep__subcmd__help__subcmd__openapi"
+                ;;
+            skep__subcmd__help,password)
+                cmd="skep__subcmd__help__subcmd__password"
                 ;;
             skep__subcmd__help,prompt)
                 cmd="skep__subcmd__help__subcmd__prompt"
@@ -361,6 +373,12 @@ _skep() {
             skep__subcmd__help__subcmd__hooks,test)
                 cmd="skep__subcmd__help__subcmd__hooks__subcmd__test"
                 ;;
+            skep__subcmd__help__subcmd__password,rm)
+                cmd="skep__subcmd__help__subcmd__password__subcmd__rm"
+                ;;
+            skep__subcmd__help__subcmd__password,set)
+                cmd="skep__subcmd__help__subcmd__password__subcmd__set"
+                ;;
             skep__subcmd__help__subcmd__token,create)
                 cmd="skep__subcmd__help__subcmd__token__subcmd__create"
                 ;;
@@ -429,6 +447,24 @@ _skep() {
                 ;;
             skep__subcmd__hooks__subcmd__help,test)
                 cmd="skep__subcmd__hooks__subcmd__help__subcmd__test"
+                ;;
+            skep__subcmd__password,help)
+                cmd="skep__subcmd__password__subcmd__help"
+                ;;
+            skep__subcmd__password,rm)
+                cmd="skep__subcmd__password__subcmd__rm"
+                ;;
+            skep__subcmd__password,set)
+                cmd="skep__subcmd__password__subcmd__set"
+                ;;
+            skep__subcmd__password__subcmd__help,help)
+                cmd="skep__subcmd__password__subcmd__help__subcmd__help"
+                ;;
+            skep__subcmd__password__subcmd__help,rm)
+                cmd="skep__subcmd__password__subcmd__help__subcmd__rm"
+                ;;
+            skep__subcmd__password__subcmd__help,set)
+                cmd="skep__subcmd__password__subcmd__help__subcmd__set"
                 ;;
             skep__subcmd__token,create)
                 cmd="skep__subcmd__token__subcmd__create"
@@ -515,7 +551,7 @@ _skep() {
 
     case "${cmd}" in
         skep)
-            opts="-v -h -V --socket --verbose --debug --json --help --version run bg prompt attach ps logs wait inbox allow deny cancel release close kill rm worker daemon agents config doctor open token hooks acp api openapi completions man version help"
+            opts="-v -h -V --socket --verbose --debug --json --help --version run bg prompt attach ps logs wait inbox allow deny cancel release close kill rm worker daemon agents config doctor open token password audit hooks acp api openapi completions man version help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -646,8 +682,46 @@ _skep() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        skep__subcmd__audit)
+            opts="-n -f -v -h --lines --since --who --session --refused --follow --socket --verbose --debug --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --lines)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -n)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --since)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --who)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --session)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         skep__subcmd__bg)
-            opts="-C -y -v -h --agent --name --dir --timeout --permission-mode --yes --when-busy --queue --spawn-mode --sandbox --attach --max-turns --max-tokens --max-cost --allow --deny --permission-timeout --busy-default --model --set --mcp-config --resume --socket --verbose --debug --json --help"
+            opts="-C -y -v -h --agent --name --dir --timeout --permission-mode --yes --when-busy --queue --steer --spawn-mode --sandbox --attach --max-turns --max-tokens --max-cost --allow --deny --permission-timeout --busy-default --model --set --mcp-config --resume --socket --verbose --debug --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -678,7 +752,7 @@ _skep() {
                     return 0
                     ;;
                 --when-busy)
-                    COMPREPLY=($(compgen -W "refuse queue" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "refuse queue steer" -- "${cur}"))
                     return 0
                     ;;
                 --spawn-mode)
@@ -714,7 +788,7 @@ _skep() {
                     return 0
                     ;;
                 --busy-default)
-                    COMPREPLY=($(compgen -W "refuse queue" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "refuse queue steer" -- "${cur}"))
                     return 0
                     ;;
                 --model)
@@ -1013,7 +1087,7 @@ _skep() {
             return 0
             ;;
         skep__subcmd__daemon__subcmd__bg)
-            opts="-C -y -v -h --agent --name --dir --timeout --permission-mode --yes --when-busy --queue --spawn-mode --sandbox --attach --max-turns --max-tokens --max-cost --allow --deny --permission-timeout --busy-default --model --set --mcp-config --resume --socket --verbose --debug --json --help"
+            opts="-C -y -v -h --agent --name --dir --timeout --permission-mode --yes --when-busy --queue --steer --spawn-mode --sandbox --attach --max-turns --max-tokens --max-cost --allow --deny --permission-timeout --busy-default --model --set --mcp-config --resume --socket --verbose --debug --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1044,7 +1118,7 @@ _skep() {
                     return 0
                     ;;
                 --when-busy)
-                    COMPREPLY=($(compgen -W "refuse queue" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "refuse queue steer" -- "${cur}"))
                     return 0
                     ;;
                 --spawn-mode)
@@ -1080,7 +1154,7 @@ _skep() {
                     return 0
                     ;;
                 --busy-default)
-                    COMPREPLY=($(compgen -W "refuse queue" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "refuse queue steer" -- "${cur}"))
                     return 0
                     ;;
                 --model)
@@ -1583,7 +1657,7 @@ _skep() {
             return 0
             ;;
         skep__subcmd__help)
-            opts="run bg prompt attach ps logs wait inbox allow deny cancel release close kill rm worker daemon agents config doctor open token hooks acp api openapi completions man version help"
+            opts="run bg prompt attach ps logs wait inbox allow deny cancel release close kill rm worker daemon agents config doctor open token password audit hooks acp api openapi completions man version help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1653,6 +1727,20 @@ _skep() {
             return 0
             ;;
         skep__subcmd__help__subcmd__attach)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        skep__subcmd__help__subcmd__audit)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -2159,6 +2247,48 @@ _skep() {
         skep__subcmd__help__subcmd__openapi)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        skep__subcmd__help__subcmd__password)
+            opts="set rm"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        skep__subcmd__help__subcmd__password__subcmd__rm)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        skep__subcmd__help__subcmd__password__subcmd__set)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
@@ -2739,12 +2869,20 @@ _skep() {
             return 0
             ;;
         skep__subcmd__open)
-            opts="-v -h --print --qr --url --socket --verbose --debug --json --help"
+            opts="-v -h --scope --ttl --print --qr --url --socket --verbose --debug --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --scope)
+                    COMPREPLY=($(compgen -W "read prompt approve admin" -- "${cur}"))
+                    return 0
+                    ;;
+                --ttl)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --url)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -2778,15 +2916,129 @@ _skep() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        skep__subcmd__password)
+            opts="-v -h --socket --verbose --debug --json --help set rm help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        skep__subcmd__password__subcmd__help)
+            opts="set rm help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        skep__subcmd__password__subcmd__help__subcmd__help)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        skep__subcmd__password__subcmd__help__subcmd__rm)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        skep__subcmd__password__subcmd__help__subcmd__set)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        skep__subcmd__password__subcmd__rm)
+            opts="-v -h --socket --verbose --debug --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        skep__subcmd__password__subcmd__set)
+            opts="-v -h --file --generate --socket --verbose --debug --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         skep__subcmd__prompt)
-            opts="-v -h --when-busy --queue --retry-interrupted --no-wait --timeout --attach --socket --verbose --debug --json --help"
+            opts="-v -h --when-busy --queue --steer --retry-interrupted --no-wait --timeout --attach --socket --verbose --debug --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --when-busy)
-                    COMPREPLY=($(compgen -W "refuse queue" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "refuse queue steer" -- "${cur}"))
                     return 0
                     ;;
                 --timeout)
@@ -2863,7 +3115,7 @@ _skep() {
             return 0
             ;;
         skep__subcmd__run)
-            opts="-C -y -v -h --agent --name --dir --timeout --permission-mode --yes --when-busy --queue --spawn-mode --sandbox --attach --max-turns --max-tokens --max-cost --allow --deny --permission-timeout --busy-default --model --set --mcp-config --resume --keep --socket --verbose --debug --json --help"
+            opts="-C -y -v -h --agent --name --dir --timeout --permission-mode --yes --when-busy --queue --steer --spawn-mode --sandbox --attach --max-turns --max-tokens --max-cost --allow --deny --permission-timeout --busy-default --model --set --mcp-config --resume --keep --socket --verbose --debug --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2894,7 +3146,7 @@ _skep() {
                     return 0
                     ;;
                 --when-busy)
-                    COMPREPLY=($(compgen -W "refuse queue" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "refuse queue steer" -- "${cur}"))
                     return 0
                     ;;
                 --spawn-mode)
@@ -2930,7 +3182,7 @@ _skep() {
                     return 0
                     ;;
                 --busy-default)
-                    COMPREPLY=($(compgen -W "refuse queue" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "refuse queue steer" -- "${cur}"))
                     return 0
                     ;;
                 --model)

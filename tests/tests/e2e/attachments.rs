@@ -4,10 +4,8 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
-use nix::sys::signal::Signal;
 use serde_json::{Value, json};
-use skep_tests::env::{TestEnv, built, number, toml_string};
-use skep_tests::procs;
+use skep_tests::env::{TestEnv, built, toml_string};
 use skep_tests::wait::{SOON, wait_for};
 
 /// A picture of one pixel's worth, as far as anybody looks.
@@ -166,36 +164,6 @@ fn g13_over_the_api_hostile_parts_have_typed_refusals_and_leave_nothing() {
     assert!(!events.contains("prompt_queued"), "{events}");
     let _taken = send(json!([{"type": "text", "text": "blocks"}, image("image/png", PNG_BASE64)[0]])).is(202);
     env.wait_session("s", "its end", |session| session["last_turn"]["outcome"] == "completed");
-}
-
-#[test]
-fn n2_what_waits_and_what_was_cut_off_keeps_its_attachments_when_daemon_and_workers_die() {
-    let env = env();
-    let picture = file(&env, "p.png", PNG);
-    let _begun =
-        env.skep(["bg", "--agent", "sees", "--name", "s", "--attach", &picture, "blocks\nwait"]).run().ok();
-    env.wait_session("s", "its turn", |session| session["state"] == "running");
-    let queued = ["prompt", "s", "--no-wait", "--queue", "--attach", &picture, "blocks\nsay second"];
-    let _queued = env.skep(queued).run().ok();
-    fs::remove_file(&picture).unwrap();
-    let workers = env.wait_workers("its worker", |workers| workers.iter().any(|w| w["process"].is_object()));
-    let workers: Vec<u32> =
-        workers.iter().filter(|w| w["process"].is_object()).map(|w| number(&w["process"]["pid"])).collect();
-    let daemon = env.daemon_pid();
-    for pid in workers.into_iter().chain([daemon]) {
-        procs::signal(pid, Signal::SIGKILL);
-    }
-    wait_for("the daemon's death", || (!procs::is_running(daemon)).then_some(()));
-    env.start_daemon();
-    env.wait_session("s", "the cut", |session| session["state"] == "interrupted");
-    let _again = env.skep(["prompt", "s", "--no-wait", "--retry-interrupted"]).run().ok();
-    env.wait_session("s", "its turn", |session| session["state"] == "running");
-    let _cancelled = env.skep(["cancel", "s"]).run().ok();
-    let ended = env.wait_session("s", "both ends", |session| session["last_turn"]["outcome"] == "completed");
-    assert_eq!(ended["queued"], json!([]));
-    let logs = env.skep(["logs", "s"]).run().ok();
-    assert_eq!(logs.stdout.matches("image image/png 16").count(), 3, "{logs}");
-    assert!(logs.stdout.contains("second"), "{logs}");
 }
 
 /// The answer to an editor's prompt, and all that it heard.
