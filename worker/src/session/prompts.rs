@@ -101,14 +101,7 @@ impl Session {
         let how = (when_busy, self.can_steer());
         self.affordable(id, self.turns.steers(how) == Ok(true))?;
         let mut events = Vec::new();
-        let mut taken = Vec::new();
-        if !self.turns.knows(id) {
-            if retry {
-                self.again(&mut prompt)?;
-            }
-            self.check_fit(&prompt.content)?;
-            taken = self.take_in(&prompt.content, incoming).await?;
-        }
+        let taken = self.equip(&mut prompt, retry, incoming).await?;
         if retry && !self.turns.knows(id) {
             let superseded = self.turns.supersede();
             events.extend(
@@ -186,6 +179,23 @@ impl Session {
         self.fitted.extend(fitted.notes);
         *then = Then::Steer(prompt, fitted.content);
         Ok(Reply::Prompt { queued: false, duplicate: false, seq, steered_into: Some(into) })
+    }
+
+    /// Gives a new prompt what it needs to run: the parts of the turn that it repeats, and its attachments; the new files.
+    async fn equip(
+        &self,
+        prompt: &mut Prompt,
+        retry: bool,
+        incoming: Option<IncomingId>,
+    ) -> Result<Vec<std::path::PathBuf>, ApiError> {
+        if self.turns.knows(prompt.id) {
+            return Ok(Vec::new());
+        }
+        if retry {
+            self.again(prompt)?;
+        }
+        self.check_fit(&prompt.content)?;
+        self.take_in(&prompt.content, incoming).await
     }
 
     /// The events with which a turn begins.
