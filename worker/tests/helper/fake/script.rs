@@ -7,6 +7,16 @@ use serde_json::json;
 use super::{Fake, raw, say};
 
 impl Fake {
+    fn tell_blocks(&mut self) {
+        let words = self.blocks.iter().map(|block| {
+            let kind = block["type"].as_str().expect("a type");
+            let data = block["data"].as_str();
+            data.map_or_else(|| kind.to_owned(), |data| format!("{kind} {}", data.len()))
+        });
+        self.chunk(&words.collect::<Vec<_>>().join(", "));
+        self.stop("end_turn");
+    }
+
     #[expect(clippy::disallowed_methods, reason = "an agent that dies in its turn")]
     pub(super) fn act(&mut self, text: &str) {
         let (verb, rest) = text.split_once(' ').unwrap_or((text, ""));
@@ -23,15 +33,7 @@ impl Fake {
                 self.chunk(&self.count_servers());
                 self.stop("end_turn");
             }
-            "blocks" => {
-                let words = self.blocks.iter().map(|block| {
-                    let kind = block["type"].as_str().expect("a type");
-                    let data = block["data"].as_str();
-                    data.map_or_else(|| kind.to_owned(), |data| format!("{kind} {}", data.len()))
-                });
-                self.chunk(&words.collect::<Vec<_>>().join(", "));
-                self.stop("end_turn");
-            }
+            "blocks" => self.tell_blocks(),
             "args" => {
                 self.chunk(&std::env::args().collect::<Vec<_>>().join(" "));
                 self.stop("end_turn");
