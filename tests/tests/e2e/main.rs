@@ -36,6 +36,8 @@ mod people;
 
 #[cfg(test)]
 mod attachments;
+
+#[cfg(test)]
 mod bad_input;
 
 #[cfg(test)]
