@@ -119,7 +119,8 @@ fn g13_what_cannot_be_attached_is_refused_before_anything_starts() {
     let late =
         env.skep(["run", "--agent", "fake", "--name", "f", "--attach", &picture, "say hi"]).run().exits(1);
     assert!(late.stderr.contains("refused: the prompt was not sent"), "{late}");
-    let turn = env.api().get("/sessions/f").is(200).json()["last_turn"].clone();
+    let ended = env.wait_session("f", "its end", |session| !session["last_turn"].is_null());
+    let turn = &ended["last_turn"];
     assert_eq!((&turn["outcome"], &turn["cause"]), (&json!("refused"), &json!("content_not_supported")));
     let again = env.skep(["prompt", "f", "--attach", &picture, "say hi"]).run().exits(1);
     assert!(again.stderr.contains("the session's agent does not take images"), "{again}");
