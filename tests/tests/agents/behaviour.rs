@@ -64,7 +64,7 @@ agents! {
 /// A picture of one pixel that is one.
 const PICTURE: &[u8] = include_bytes!("pixel.png");
 
-/// What each agent that takes pictures gives to its model.
+/// What each agent gives to its model that takes pictures whatever the model is called.
 macro_rules! seeing {
     ($($name:ident: $recipe:expr;)*) => {$(
         #[test]
@@ -86,8 +86,6 @@ seeing! {
     a_picture_reaches_the_model_of_claude: CLAUDE;
     a_picture_reaches_the_model_of_claude_cli: CLAUDE_CLI;
     a_picture_reaches_the_model_of_gemini: GEMINI;
-    a_picture_reaches_the_model_of_qwen: QWEN;
-    a_picture_reaches_the_model_of_opencode: OPENCODE;
     a_picture_reaches_the_model_of_codex: CODEX;
 }
 
