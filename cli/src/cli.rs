@@ -72,6 +72,7 @@ pub(crate) enum Command {
     Audit(commands::audit::AuditArgs),
     Hooks(commands::hooks::HooksArgs),
     Acp(commands::acp::AcpArgs),
+    Mcp(commands::mcp::McpArgs),
     Api(commands::api::ApiArgs),
     #[command(name = "openapi")]
     OpenApi(commands::openapi::OpenApiArgs),
@@ -126,6 +127,8 @@ mod tests {
             &["password"],
             &["password", "set", "secret-in-the-arguments"],
             &["password", "set", "--generate", "--file", "x"],
+            &["token", "create", "--scope", "prompt", "--session", "a", "--children-of", "a"],
+            &["mcp", "extra"],
             &["logs", "a", "--tail", "-1"],
         ];
         for args in refused {

@@ -137,7 +137,8 @@ fn exit_for(code: Code) -> Exit {
         | Code::PoolFull
         | Code::TooManyRequests
         | Code::Overloaded
-        | Code::TooManySessions => Exit::Busy,
+        | Code::TooManySessions
+        | Code::TooManyChildren => Exit::Busy,
         Code::CredentialsMissing => Exit::NeedsPerson,
         Code::ShuttingDown => Exit::Unreachable,
         Code::TimedOut | Code::RequestTimeout => Exit::TimedOut,
@@ -145,6 +146,7 @@ fn exit_for(code: Code) -> Exit {
         | Code::MethodNotAllowed
         | Code::Unauthorized
         | Code::Forbidden
+        | Code::TooDeep
         | Code::HostNotAllowed
         | Code::OriginNotAllowed
         | Code::InsideSession
@@ -224,6 +226,8 @@ mod tests {
             (Code::QueueFull, 5),
             (Code::PoolFull, 5),
             (Code::TooManySessions, 5),
+            (Code::TooManyChildren, 5),
+            (Code::TooDeep, 1),
             (Code::AlreadyResolved, 1),
             (Code::Unauthorized, 1),
             (Code::InsideSession, 1),

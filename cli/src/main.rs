@@ -23,6 +23,7 @@ mod first_password;
 mod hidden;
 mod hints;
 mod log_stream;
+mod mcp;
 mod notify;
 mod outcome;
 mod overtake;

@@ -48,6 +48,9 @@ pub(crate) struct SessionOptionArgs {
     /// Secrets stand there as `${VARIABLE}` and are filled in when the agent starts.
     #[arg(long, value_name = "FILE")]
     mcp_config: Vec<PathBuf>,
+    /// Give the agent skep's own tools: it can open, prompt, watch and close sessions of its own (`skep mcp`).
+    #[arg(long)]
+    delegate: bool,
     /// What brings the session back whose agent, worker or machine died; the turn that was cut off is not run again.
     #[arg(long, value_name = "POLICY", value_enum)]
     resume: Option<ResumePolicy>,
@@ -92,6 +95,7 @@ impl SessionOptionArgs {
             model: self.model.clone(),
             set: self.set.iter().cloned().collect(),
             mcp_servers,
+            delegate: self.delegate,
         };
         options.check().map_err(CliError::usage)?;
         Ok(options)

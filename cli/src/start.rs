@@ -52,6 +52,7 @@ pub(crate) fn request(
         ephemeral: wanted.ephemeral,
         options: new.options.options()?,
         continue_open: new.name.is_some(),
+        opener: None,
         sandbox: false,
         spawn_mode: new.spawn_mode.map(|_| String::from("same-dir")),
     };

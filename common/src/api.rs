@@ -29,7 +29,7 @@ pub use metrics::{Metrics, ProcessUsage, SessionCount, SystemUsage, TurnCount, W
 pub use permissions::{AnswerAccepted, AnswerRequest, PermissionList, WaitingPermission};
 pub use prompts::{PromptAccepted, PromptRequest, RunAccepted, RunQuery, RunRequest};
 pub use sessions::{
-    CancelRequest, CloseRequest, CreateSession, DeleteQuery, SessionInfo, SessionList, SessionQuery,
+    CancelRequest, CloseRequest, CreateSession, DeleteQuery, Opener, SessionInfo, SessionList, SessionQuery,
 };
 pub use workers::{AddWorker, WorkerInfo, WorkerList, WorkerState};
 

@@ -83,6 +83,11 @@ pub enum Code {
     PoolFull,
     /// The limit of open sessions is reached.
     TooManySessions,
+    /// Sessions that sessions open may not be nested any deeper (`delegation.max_depth`).
+    TooDeep,
+    /// The session, or all below the outermost one, have as many open sessions as they may (`delegation.max_children`,
+    /// `delegation.max_tree`).
+    TooManyChildren,
     /// No such worker.
     WorkerNotFound,
     /// The worker is not in a state for that.

@@ -69,6 +69,9 @@ pub struct KeyInfo {
     /// The one session that it is good for; none: all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session: Option<SessionId>,
+    /// The session below which it is good: for opening sessions of that one, and for those alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub children_of: Option<SessionId>,
     /// When it was made.
     pub created_at: Timestamp,
     /// When it ends by itself; none: never.
@@ -94,6 +97,10 @@ pub struct CreateToken {
     /// The one session, by id, prefix or name, that it is to be good for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session: Option<String>,
+    /// Instead of `session`: the session, by id, prefix or name, below which it is to be good. It opens sessions of that
+    /// one, and reaches those and what is below them; not the session itself, and no others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub children_of: Option<String>,
     /// What it is for, for people; at most 100 characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,

@@ -1,6 +1,7 @@
 //! The words for a session and its turns, shared by journal, protocol and API.
 
 pub mod content;
+mod delegation;
 mod limits;
 pub mod mcp;
 mod options;
@@ -14,6 +15,7 @@ use crate::ids::{AnswerId, PermissionId, Process, PromptId, SessionId, SessionNa
 use crate::usage::{Usage, Used};
 
 pub use content::ContentBlock;
+pub use delegation::MAX_DEPTH;
 pub use limits::Limits;
 pub use mcp::{McpServer, McpTransport};
 pub use options::{Resume, SessionOptions};
@@ -218,6 +220,9 @@ pub struct SessionSpec {
     /// Whatever else it was given.
     #[serde(default, skip_serializing_if = "SessionOptions::is_empty")]
     pub options: SessionOptions,
+    /// The sessions from inside of which it was opened, the outermost first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lineage: Vec<SessionId>,
     /// When it was created.
     pub created_at: Timestamp,
 }

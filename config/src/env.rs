@@ -21,6 +21,8 @@ pub const SKEP_LOG: &str = "SKEP_LOG";
 pub const SKEP_AUTH: &str = "SKEP_AUTH";
 /// The file with the password; overrides `api.password_file`. Read.
 pub const SKEP_PASSWORD_FILE: &str = "SKEP_PASSWORD_FILE";
+/// The token under which `skep mcp` acts. Read.
+pub const SKEP_TOKEN: &str = "SKEP_TOKEN";
 
 /// The session that a process belongs to; also the mark by which its tree is found (C7, N4). Set.
 pub const SKEP_SESSION: &str = "SKEP_SESSION";

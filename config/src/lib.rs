@@ -10,6 +10,7 @@
 pub mod agents;
 pub mod api;
 pub mod daemon;
+pub mod delegation;
 pub mod env;
 pub mod env_file;
 pub mod glob;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use crate::agents::{self, AgentPreset};
 use crate::api::ApiSettings;
 use crate::daemon::DaemonSettings;
+use crate::delegation::DelegationSettings;
 use crate::hooks::{self, HookSettings, MAX_HOOKS};
 use crate::logs::LogSettings;
 use crate::mcp::{self, McpServers};
@@ -29,6 +30,8 @@ pub struct Settings {
     pub pool: PoolSettings,
     /// `[session]`.
     pub session: SessionSettings,
+    /// `[delegation]`.
+    pub delegation: DelegationSettings,
     /// `[permissions]`.
     pub permissions: PermissionSettings,
     /// `[agents.NAME]`: the built-in ones and the configured ones, by name.
@@ -51,6 +54,7 @@ impl Default for Settings {
             restart: RestartSettings::default(),
             pool: PoolSettings::default(),
             session: SessionSettings::default(),
+            delegation: DelegationSettings::default(),
             permissions: PermissionSettings::default(),
             agents: agents::built_in().clone(),
             mcp: McpServers::new(),
@@ -65,6 +69,7 @@ impl Schema for Settings {
     fn visit<V: Visitor>(&mut self, v: &mut V) {
         v.section("daemon", &mut self.daemon);
         v.section("session", &mut self.session);
+        v.section("delegation", &mut self.delegation);
         v.section("permissions", &mut self.permissions);
         v.section("pool", &mut self.pool);
         v.section("restart", &mut self.restart);

@@ -29,8 +29,48 @@ pub(crate) enum Need {
 pub(crate) enum About {
     /// The one session that its path names first.
     Session,
+    /// More than one session, or none; it narrows itself to the sessions that the principal reaches.
+    Reachable,
     /// More than one session, or none.
     Everything,
+}
+
+/// Which sessions a principal reaches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reach {
+    /// All.
+    All,
+    /// This one.
+    One(SessionId),
+    /// Those that were opened from inside this one, or from inside such a one; not this one itself.
+    Below(SessionId),
+}
+
+impl Reach {
+    /// Whether it takes in a session of this lineage.
+    pub(crate) fn covers(self, session: SessionId, lineage: &[SessionId]) -> bool {
+        match self {
+            Self::All => true,
+            Self::One(own) => own == session,
+            Self::Below(root) => lineage.contains(&root),
+        }
+    }
+
+    /// The one session that it reaches, if there is such a limit.
+    pub(crate) const fn one(self) -> Option<SessionId> {
+        match self {
+            Self::One(session) => Some(session),
+            Self::All | Self::Below(_) => None,
+        }
+    }
+
+    /// The session below which alone it reaches, if there is such a limit.
+    pub(crate) const fn root(self) -> Option<SessionId> {
+        match self {
+            Self::Below(root) => Some(root),
+            Self::All | Self::One(_) => None,
+        }
+    }
 }
 
 /// The rule of a route.
@@ -56,8 +96,8 @@ pub(crate) enum Identity {
 pub(crate) struct Principal {
     pub(crate) identity: Identity,
     pub(crate) scopes: Vec<Scope>,
-    /// The one session that it is limited to.
-    pub(crate) session: Option<SessionId>,
+    /// The sessions that it is limited to.
+    pub(crate) reach: Reach,
     /// Cancelled when it is revoked: its open streams end.
     pub(crate) revoked: CancellationToken,
     /// When it ends by itself.
@@ -77,8 +117,8 @@ pub(crate) enum Denied {
     Scope(Scope),
     /// The principal is limited to another session.
     OtherSession,
-    /// The principal is limited to one session, and the route is about more.
-    OneSession,
+    /// The principal is limited to some sessions, and the route is about more.
+    SomeSessions,
 }
 
 impl Principal {
@@ -87,7 +127,7 @@ impl Principal {
         Self {
             identity,
             scopes: vec![Scope::Admin],
-            session: None,
+            reach: Reach::All,
             revoked: CancellationToken::new(),
             expires_at: None,
             is_cookie: false,
@@ -110,22 +150,19 @@ impl Principal {
     }
 }
 
-/// Whether the request may go on. `named` is the session that its path names, if there is one of that name.
-pub(crate) fn decide(
-    principal: Option<&Principal>,
-    rule: Rule,
-    named: Option<SessionId>,
-) -> Result<(), Denied> {
+/// Whether the request may go on. `reached`: its path names a session, and the principal reaches that one.
+pub(crate) fn decide(principal: Option<&Principal>, rule: Rule, reached: bool) -> Result<(), Denied> {
     if rule.need == Need::Nothing {
         return Ok(());
     }
     let principal = principal.ok_or(Denied::Unauthenticated)?;
-    match (principal.session, rule.about) {
+    match (principal.reach, rule.about) {
+        (Reach::All, _) | (Reach::Below(_), About::Reachable) => {}
         // Where any principal will do, nothing is shown or done.
-        (Some(_), _) if rule.need == Need::SignedIn => {}
-        (Some(own), About::Session) if named != Some(own) => return Err(Denied::OtherSession),
-        (Some(_), About::Everything) => return Err(Denied::OneSession),
-        (Some(_), About::Session) | (None, _) => {}
+        _ if rule.need == Need::SignedIn => {}
+        (_, About::Session) if reached => {}
+        (_, About::Session) => return Err(Denied::OtherSession),
+        (_, About::Everything | About::Reachable) => return Err(Denied::SomeSessions),
     }
     match rule.need {
         Need::Scope(scope) if !principal.holds(scope) => Err(Denied::Scope(scope)),
@@ -137,8 +174,10 @@ pub(crate) fn decide(
 mod tests {
     use super::*;
 
-    fn with(scopes: &[Scope], session: Option<SessionId>) -> Principal {
-        Principal { scopes: scopes.to_vec(), session, ..Principal::all(Identity::Key(String::from("k"))) }
+    const ABOUT: [About; 3] = [About::Session, About::Reachable, About::Everything];
+
+    fn with(scopes: &[Scope], reach: Reach) -> Principal {
+        Principal { scopes: scopes.to_vec(), reach, ..Principal::all(Identity::Key(String::from("k"))) }
     }
 
     const fn rule(need: Need, about: About) -> Rule {
@@ -147,10 +186,10 @@ mod tests {
 
     #[test]
     fn q5_nobody_gets_401_everywhere_but_where_nothing_is_needed() {
-        for about in [About::Session, About::Everything] {
-            assert_eq!(decide(None, rule(Need::Nothing, about), None), Ok(()));
+        for about in ABOUT {
+            assert_eq!(decide(None, rule(Need::Nothing, about), false), Ok(()));
             for need in Scope::ALL.map(Need::Scope).into_iter().chain([Need::SignedIn]) {
-                assert_eq!(decide(None, rule(need, about), None), Err(Denied::Unauthenticated));
+                assert_eq!(decide(None, rule(need, about), false), Err(Denied::Unauthenticated));
             }
         }
     }
@@ -160,9 +199,9 @@ mod tests {
         for identity in [Identity::Owner, Identity::Anyone] {
             let owner = Principal::all(identity);
             for scope in Scope::ALL {
-                for named in [None, Some(SessionId::random())] {
-                    for about in [About::Session, About::Everything] {
-                        assert_eq!(decide(Some(&owner), rule(Need::Scope(scope), about), named), Ok(()));
+                for reached in [false, true] {
+                    for about in ABOUT {
+                        assert_eq!(decide(Some(&owner), rule(Need::Scope(scope), about), reached), Ok(()));
                     }
                 }
             }
@@ -175,31 +214,54 @@ mod tests {
             for needed in Scope::ALL {
                 let expected = if held.allows(needed) { Ok(()) } else { Err(Denied::Scope(needed)) };
                 let rule = rule(Need::Scope(needed), About::Everything);
-                assert_eq!(decide(Some(&with(&[held], None)), rule, None), expected, "{held:?} {needed:?}");
+                assert_eq!(
+                    decide(Some(&with(&[held], Reach::All)), rule, false),
+                    expected,
+                    "{held:?} {needed:?}"
+                );
             }
         }
         assert_eq!(
-            decide(Some(&with(&[], None)), rule(Need::Scope(Scope::Read), About::Everything), None),
+            decide(Some(&with(&[], Reach::All)), rule(Need::Scope(Scope::Read), About::Everything), false),
             Err(Denied::Scope(Scope::Read))
         );
     }
 
     #[test]
     fn q3_a_key_of_one_session_reaches_that_session_only_whatever_its_scopes() {
-        let (own, other) = (SessionId::random(), SessionId::random());
+        let own = SessionId::random();
         for scope in Scope::ALL {
-            let key = with(&[Scope::Admin], Some(own));
+            let key = with(&[Scope::Admin], Reach::One(own));
             let of_session = rule(Need::Scope(scope), About::Session);
-            assert_eq!(decide(Some(&key), of_session, Some(own)), Ok(()));
-            assert_eq!(decide(Some(&key), of_session, Some(other)), Err(Denied::OtherSession));
-            assert_eq!(decide(Some(&key), of_session, None), Err(Denied::OtherSession));
-            let all = rule(Need::Scope(scope), About::Everything);
-            assert_eq!(decide(Some(&key), all, Some(own)), Err(Denied::OneSession));
+            assert_eq!(decide(Some(&key), of_session, true), Ok(()));
+            assert_eq!(decide(Some(&key), of_session, false), Err(Denied::OtherSession));
+            for about in [About::Everything, About::Reachable] {
+                let all = rule(Need::Scope(scope), about);
+                assert_eq!(decide(Some(&key), all, true), Err(Denied::SomeSessions));
+            }
         }
-        let reader = with(&[Scope::Read], Some(own));
+        let reader = with(&[Scope::Read], Reach::One(own));
         assert_eq!(
-            decide(Some(&reader), rule(Need::Scope(Scope::Prompt), About::Session), Some(own)),
+            decide(Some(&reader), rule(Need::Scope(Scope::Prompt), About::Session), true),
             Err(Denied::Scope(Scope::Prompt))
         );
+    }
+
+    #[test]
+    fn n9_a_key_for_children_reaches_what_is_below_its_session_and_routes_that_know_how() {
+        let (root, child, other) = (SessionId::random(), SessionId::random(), SessionId::random());
+        let key = with(&[Scope::Prompt], Reach::Below(root));
+        let prompts = |about| rule(Need::Scope(Scope::Prompt), about);
+        assert_eq!(decide(Some(&key), prompts(About::Reachable), false), Ok(()));
+        assert_eq!(decide(Some(&key), prompts(About::Session), true), Ok(()));
+        assert_eq!(decide(Some(&key), prompts(About::Session), false), Err(Denied::OtherSession));
+        assert_eq!(decide(Some(&key), prompts(About::Everything), true), Err(Denied::SomeSessions));
+        let approves = rule(Need::Scope(Scope::Approve), About::Session);
+        assert_eq!(decide(Some(&key), approves, true), Err(Denied::Scope(Scope::Approve)));
+
+        assert!(key.reach.covers(child, &[root]) && key.reach.covers(other, &[root, child]));
+        assert!(!key.reach.covers(root, &[]) && !key.reach.covers(other, &[child]));
+        assert!(Reach::One(child).covers(child, &[root]) && !Reach::One(child).covers(other, &[root, child]));
+        assert!(Reach::All.covers(other, &[]));
     }
 }

@@ -1,6 +1,7 @@
 //! The all-session stream: a snapshot, then every changed session in its latest state. Not replayed; a slow client
 //! misses states in between and never the last one.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use axum::body::Body as HttpBody;
@@ -10,10 +11,13 @@ use futures_util::{Stream, StreamExt as _};
 use serde_json::json;
 use skep_common::api::SessionList;
 use skep_common::code::{ApiError, Code};
+use skep_common::ids::SessionId;
 use skep_supervisor::engine::Engine;
+use skep_supervisor::sessions::Changes;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::access::Reach;
 use crate::router::App;
 use crate::socket::{self, End, Sent};
 use crate::sse::{self, BEAT, farewell, streaming};
@@ -21,6 +25,9 @@ use crate::sse::{self, BEAT, farewell, streaming};
 /// One client that watches all sessions.
 struct Watcher {
     engine: Engine,
+    /// What the client may hear of, and what it has heard of, where that is not all.
+    reach: Reach,
+    known: HashSet<SessionId>,
     generation: u64,
     bell: watch::Receiver<u64>,
     heartbeat: Duration,
@@ -55,8 +62,8 @@ macro_rules! written {
 }
 
 /// The stream of `GET /sessions` as server-sent events.
-pub(crate) fn as_events(app: &App) -> Response {
-    let body = watch(app).map(|told| {
+pub(crate) fn as_events(app: &App, reach: Reach) -> Response {
+    let body = watch(app, reach).map(|told| {
         Ok::<Bytes, std::io::Error>(match told {
             Told::Changes(changes) => {
                 let mut out = Vec::new();
@@ -72,8 +79,8 @@ pub(crate) fn as_events(app: &App) -> Response {
 }
 
 /// The stream of `GET /sessions` as a WebSocket's messages.
-pub(crate) fn as_messages(app: &App) -> impl Stream<Item = Sent> + Send + 'static {
-    watch(app).map(|told| match told {
+pub(crate) fn as_messages(app: &App, reach: Reach) -> impl Stream<Item = Sent> + Send + 'static {
+    watch(app, reach).map(|told| match told {
         Told::Changes(changes) => {
             Sent::Texts(changes.iter().map(|change| written!(change, socket::text)).collect())
         }
@@ -83,10 +90,10 @@ pub(crate) fn as_messages(app: &App) -> impl Stream<Item = Sent> + Send + 'stati
     })
 }
 
-fn watch(app: &App) -> impl Stream<Item = Told> + Send + 'static {
+fn watch(app: &App, reach: Reach) -> impl Stream<Item = Told> + Send + 'static {
     let (engine, heartbeat, stop) = (app.engine.clone(), app.limits.heartbeat, app.stop.clone());
     let bell = engine.changes();
-    let watcher = Watcher { engine, generation: 0, bell, heartbeat, stop };
+    let watcher = Watcher { engine, reach, known: HashSet::new(), generation: 0, bell, heartbeat, stop };
     futures_util::stream::unfold(Some(watcher), |watcher| async move {
         let mut watcher = watcher?;
         match watcher.next().await {
@@ -97,6 +104,16 @@ fn watch(app: &App) -> impl Stream<Item = Told> + Send + 'static {
 }
 
 impl Watcher {
+    /// Of these changes, those that the client may hear of.
+    fn reached(&mut self, mut changes: Changes) -> Changes {
+        if self.reach != Reach::All {
+            changes.changed.retain(|session| self.reach.covers(session.id, &session.lineage));
+            self.known.extend(changes.changed.iter().map(|session| session.id));
+            changes.removed.retain(|session| self.known.remove(session));
+        }
+        changes
+    }
+
     /// What is told next; waits until there is something.
     async fn next(&mut self) -> Told {
         let silent_until = tokio::time::Instant::now() + self.heartbeat;
@@ -108,6 +125,7 @@ impl Watcher {
                 Err(error) => return Told::Failed(error),
             };
             self.generation = changes.generation;
+            let changes = self.reached(changes);
             if first || changes.reset {
                 let mut sessions = changes.changed;
                 sessions.sort_by_key(|session| std::cmp::Reverse(session.updated_at));

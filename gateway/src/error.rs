@@ -56,9 +56,11 @@ pub(crate) const fn status(code: Code) -> StatusCode {
         Code::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         Code::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
         Code::Unauthorized => StatusCode::UNAUTHORIZED,
-        Code::Forbidden | Code::InsideSession | Code::HostNotAllowed | Code::OriginNotAllowed => {
-            StatusCode::FORBIDDEN
-        }
+        Code::Forbidden
+        | Code::InsideSession
+        | Code::TooDeep
+        | Code::HostNotAllowed
+        | Code::OriginNotAllowed => StatusCode::FORBIDDEN,
         Code::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
         Code::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
         Code::RouteNotFound
@@ -82,9 +84,11 @@ pub(crate) const fn status(code: Code) -> StatusCode {
         | Code::Fenced
         | Code::CursorInvalid => StatusCode::CONFLICT,
         Code::CursorExpired => StatusCode::GONE,
-        Code::QueueFull | Code::PoolFull | Code::TooManySessions | Code::TooManyRequests => {
-            StatusCode::TOO_MANY_REQUESTS
-        }
+        Code::QueueFull
+        | Code::PoolFull
+        | Code::TooManySessions
+        | Code::TooManyChildren
+        | Code::TooManyRequests => StatusCode::TOO_MANY_REQUESTS,
         Code::Overloaded | Code::WorkerGone | Code::ShuttingDown => StatusCode::SERVICE_UNAVAILABLE,
         Code::AgentFailed => StatusCode::BAD_GATEWAY,
         Code::ProtocolMismatch => StatusCode::UPGRADE_REQUIRED,

@@ -7,11 +7,12 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
+use skep_common::api::SessionInfo;
 use skep_common::code::Code;
 use skep_common::ids::SessionId;
 
 use crate::access::rules::{self, Found, NO_ROUTE};
-use crate::access::{About, Denied, Principal, Rule, decide};
+use crate::access::{About, Denied, Principal, Reach, Rule, decide};
 use crate::audit::Deed;
 use crate::auth;
 use crate::error::Failure;
@@ -21,7 +22,7 @@ use crate::peer::Peer;
 use crate::router::App;
 use crate::stream::wants_stream;
 
-/// The session that a key is limited to, which its path was found to name.
+/// The session that its path was found to name, where a key is limited to some.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Pinned(pub(crate) SessionId);
 
@@ -88,7 +89,7 @@ async fn deed(app: &App, parts: &mut Parts, rule: Option<Rule>) -> Option<Deed> 
 /// The session that a request of somebody who is known is about, if it is about one.
 async fn subject(app: &App, parts: &mut Parts, rule: Option<Rule>) -> Option<SessionId> {
     parts.extensions.get::<Principal>()?;
-    if rule?.about == About::Session { session_of(app, parts).await } else { None }
+    if rule?.about == About::Session { session_of(app, parts).await.map(|session| session.id) } else { None }
 }
 
 async fn pass(
@@ -103,10 +104,10 @@ async fn pass(
     if let Some(principal) = &principal {
         parts.extensions.insert(principal.clone());
     }
-    let named = named_session(app, parts, principal.as_ref(), rule).await;
-    decide(principal.as_ref(), rule, named).map_err(|denied| refuse(refusal(denied)))?;
-    if let (Some(named), Some(_)) = (named, principal.as_ref().and_then(|principal| principal.session)) {
-        parts.extensions.insert(Pinned(named));
+    let reached = reached_session(app, parts, principal.as_ref(), rule).await;
+    decide(principal.as_ref(), rule, reached.is_some()).map_err(|denied| refuse(refusal(denied)))?;
+    if let Some(reached) = reached {
+        parts.extensions.insert(Pinned(reached));
     }
     let streams = is_stream(parts);
     Lease::take(app, parts, principal.as_ref(), streams).map_err(refuse)
@@ -156,25 +157,26 @@ fn rule(parts: &Parts) -> Result<Rule, Box<Response>> {
     }
 }
 
-/// The session that the path names, where it matters: for a principal that is limited to one.
-async fn named_session(
+/// The session that the path names, where it matters: for a principal that is limited to some, and reaches it.
+async fn reached_session(
     app: &App,
     parts: &mut Parts,
     principal: Option<&Principal>,
     rule: Rule,
 ) -> Option<SessionId> {
-    principal?.session?;
-    if rule.about != About::Session {
+    let reach = principal?.reach;
+    if rule.about != About::Session || reach == Reach::All {
         return None;
     }
-    session_of(app, parts).await
+    let session = session_of(app, parts).await?;
+    reach.covers(session.id, &session.lineage).then_some(session.id)
 }
 
 /// The session that the path names first, if there is one of that name.
-async fn session_of(app: &App, parts: &mut Parts) -> Option<SessionId> {
+async fn session_of(app: &App, parts: &mut Parts) -> Option<SessionInfo> {
     let params = RawPathParams::from_request_parts(parts, &()).await.ok()?;
     let name = params.iter().next().map(|(_, value)| value.to_owned())?;
-    app.engine.session(&name).await.ok().map(|session| session.id)
+    app.engine.session(&name).await.ok()
 }
 
 fn refusal(denied: Denied) -> Failure {
@@ -184,7 +186,9 @@ fn refusal(denied: Denied) -> Failure {
             Failure::new(Code::Forbidden, format!("this needs a token with the scope `{}`", scope.word()))
         }
         Denied::OtherSession => Failure::new(Code::Forbidden, "this token is good for another session only"),
-        Denied::OneSession => Failure::new(Code::Forbidden, "this token is good for one session only"),
+        Denied::SomeSessions => {
+            Failure::new(Code::Forbidden, "this token is good for one session only, or for those below one")
+        }
     }
 }
 

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
+use skep_common::api::{Opener, SessionInfo};
 use skep_common::code::{ApiError, Code};
 use skep_common::ids::{Process, SessionId};
 use skep_common::keys::Scope;
@@ -17,7 +18,7 @@ use skep_supervisor::engine::Engine;
 use skep_sys::peer::{Holders, is_own_address, tcp_holders};
 use skep_sys::process::{ancestors, environ_value, is_alive};
 
-use crate::access::Principal;
+use crate::access::{Principal, Reach};
 use crate::error::Failure;
 use crate::peer::{Peer, TcpPeer};
 use crate::router::App;
@@ -29,6 +30,8 @@ pub(crate) enum Standing {
     Outside,
     /// Inside a session's tree; which one, if that is known.
     Inside(Option<SessionId>),
+    /// Inside a session's tree by its mark alone, which a process can put on itself; which one, if the mark is one.
+    Marked(Option<SessionId>),
     /// Gone, or not to be examined.
     Obscure,
 }
@@ -94,7 +97,9 @@ impl Asker {
     pub(crate) async fn must_be_outside(&self, to: &str) -> Result<(), Failure> {
         match self.standing().await? {
             Standing::Outside => Ok(()),
-            Standing::Inside(_) => Err(inside(&format!("a process inside a session may not {to}"))),
+            Standing::Inside(_) | Standing::Marked(_) => {
+                Err(inside(&format!("a process inside a session may not {to}")))
+            }
             Standing::Obscure => {
                 Err(inside(&format!("the calling process cannot be examined, so it may not {to}")))
             }
@@ -104,6 +109,55 @@ impl Asker {
     /// Whether the peer is a process of this machine and user, outside of every session.
     pub(crate) async fn is_outside(&self) -> Result<bool, Failure> {
         Ok(!self.is_remote() && self.standing().await? == Standing::Outside)
+    }
+
+    /// The sessions that the principal reaches.
+    pub(crate) fn reach(&self) -> Reach {
+        self.principal.as_ref().map_or(Reach::All, |principal| principal.reach)
+    }
+
+    /// From inside of which session a new one is asked for: the one in whose tree the peer is, else the one for whose
+    /// children its token is. A peer inside no session in particular (of an agent that serves several, a child of the
+    /// daemon's own, a session of another daemon) is as one outside.
+    pub(crate) async fn opener(&self) -> Result<Option<Opener>, Failure> {
+        let confined_to = self.reach().root();
+        let (session, by_descent) = match self.standing().await? {
+            Standing::Inside(Some(own)) => (Some(own), true),
+            // The mark may be of a session of another daemon.
+            Standing::Marked(Some(own)) if self.engine.session(&own.to_string()).await.is_ok() => {
+                (Some(own), false)
+            }
+            Standing::Inside(None) | Standing::Marked(_) | Standing::Obscure | Standing::Outside => {
+                (confined_to, false)
+            }
+        };
+        Ok(session.map(|session| Opener { session, by_descent, confined_to }))
+    }
+
+    /// The session in whose tree the peer is, if it is known to be in one.
+    pub(crate) async fn session(&self) -> Result<Option<SessionId>, Failure> {
+        match self.standing().await? {
+            Standing::Inside(session) | Standing::Marked(session) => Ok(session),
+            Standing::Outside | Standing::Obscure => Ok(None),
+        }
+    }
+
+    /// Lets peers outside of every session go on, those inside the session itself, and those inside one that opened it.
+    ///
+    /// # Errors
+    ///
+    /// `inside_session`.
+    pub(crate) async fn must_be_outside_or_above(
+        &self,
+        session: &SessionInfo,
+        to: &str,
+    ) -> Result<(), Failure> {
+        match self.standing().await? {
+            Standing::Inside(Some(own)) | Standing::Marked(Some(own)) if session.lineage.contains(&own) => {
+                Ok(())
+            }
+            _ => self.must_be_outside_of_others(session.id, to).await,
+        }
     }
 
     /// Lets peers outside of every session go on, and those inside `session` itself.
@@ -118,8 +172,8 @@ impl Asker {
     ) -> Result<(), Failure> {
         match self.standing().await? {
             Standing::Outside => Ok(()),
-            Standing::Inside(Some(own)) if own == session => Ok(()),
-            Standing::Inside(_) => {
+            Standing::Inside(Some(own)) | Standing::Marked(Some(own)) if own == session => Ok(()),
+            Standing::Inside(_) | Standing::Marked(_) => {
                 Err(inside(&format!("a process inside a session may not {to} another session")))
             }
             Standing::Obscure => {
@@ -188,7 +242,7 @@ fn examine(process: &Process, roots: &[(u32, Option<SessionId>)]) -> Standing {
     }
     match (inside, marked) {
         (_, Err(_)) => Standing::Obscure,
-        (_, Ok(Some(mark))) => Standing::Inside(mark.to_str().and_then(|mark| mark.parse().ok())),
+        (_, Ok(Some(mark))) => Standing::Marked(mark.to_str().and_then(|mark| mark.parse().ok())),
         (Some(session), Ok(None)) => Standing::Inside(session),
         (None, Ok(None)) => Standing::Outside,
     }
@@ -217,7 +271,7 @@ fn examine_connection(peer: &TcpPeer, roots: &[(u32, Option<SessionId>)]) -> Sta
                 match examine(&process, roots) {
                     Standing::Outside => {}
                     Standing::Obscure => worst = Standing::Obscure,
-                    inside @ Standing::Inside(_) => return inside,
+                    inside @ (Standing::Inside(_) | Standing::Marked(_)) => return inside,
                 }
             }
             let is_inside =

@@ -13,13 +13,12 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use skep_common::code::Code;
-use skep_common::ids::SessionId;
 use skep_common::keys::{KeyInfo, KeyKind, Scope};
 use skep_sys::statefile;
 use subtle::ConstantTimeEq as _;
 use tokio_util::sync::CancellationToken;
 
-use crate::access::{Identity, Principal};
+use crate::access::{Identity, Principal, Reach};
 use crate::error::Failure;
 
 /// Keys at most; each lookup looks at all of them.
@@ -93,7 +92,7 @@ pub(crate) struct NewKey {
     pub(crate) kind: KeyKind,
     pub(crate) name: Option<String>,
     pub(crate) scopes: Vec<Scope>,
-    pub(crate) session: Option<SessionId>,
+    pub(crate) reach: Reach,
     pub(crate) expires_at: Option<Timestamp>,
 }
 
@@ -137,7 +136,7 @@ impl Keys {
         found.map(|key| Principal {
             identity: Identity::Key(key.info.id.clone()),
             scopes: key.info.scopes.clone(),
-            session: key.info.session,
+            reach: reach(&key.info),
             revoked: key.revoked.clone(),
             expires_at: key.info.expires_at,
             is_cookie: kind == KeyKind::Browser,
@@ -166,7 +165,8 @@ impl Keys {
             kind: new.kind,
             name: new.name,
             scopes: new.scopes,
-            session: new.session,
+            session: new.reach.one(),
+            children_of: new.reach.root(),
             created_at: now,
             expires_at: new.expires_at,
         };
@@ -222,6 +222,14 @@ impl Keys {
     }
 }
 
+fn reach(info: &KeyInfo) -> Reach {
+    match (info.session, info.children_of) {
+        (Some(session), _) => Reach::One(session),
+        (None, Some(root)) => Reach::Below(root),
+        (None, None) => Reach::All,
+    }
+}
+
 fn is_good(info: &KeyInfo, now: Timestamp) -> bool {
     info.expires_at.is_none_or(|end| now < end)
 }
@@ -245,7 +253,7 @@ mod tests {
     use super::*;
 
     fn new(kind: KeyKind, expires_at: Option<Timestamp>) -> NewKey {
-        NewKey { kind, name: None, scopes: vec![Scope::Read], session: None, expires_at }
+        NewKey { kind, name: None, scopes: vec![Scope::Read], reach: Reach::All, expires_at }
     }
 
     #[tokio::test]

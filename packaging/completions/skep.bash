@@ -76,6 +76,9 @@ _skep() {
             skep,man)
                 cmd="skep__subcmd__man"
                 ;;
+            skep,mcp)
+                cmd="skep__subcmd__mcp"
+                ;;
             skep,open)
                 cmd="skep__subcmd__open"
                 ;;
@@ -276,6 +279,9 @@ _skep() {
                 ;;
             skep__subcmd__help,man)
                 cmd="skep__subcmd__help__subcmd__man"
+                ;;
+            skep__subcmd__help,mcp)
+                cmd="skep__subcmd__help__subcmd__mcp"
                 ;;
             skep__subcmd__help,open)
                 cmd="skep__subcmd__help__subcmd__open"
@@ -551,7 +557,7 @@ _skep() {
 
     case "${cmd}" in
         skep)
-            opts="-v -h -V --socket --verbose --debug --json --help --version run bg prompt attach ps logs wait inbox allow deny cancel release close kill rm worker daemon agents config doctor open token password audit hooks acp api openapi completions man version help"
+            opts="-v -h -V --socket --verbose --debug --json --help --version run bg prompt attach ps logs wait inbox allow deny cancel release close kill rm worker daemon agents config doctor open token password audit hooks acp mcp api openapi completions man version help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -721,7 +727,7 @@ _skep() {
             return 0
             ;;
         skep__subcmd__bg)
-            opts="-C -y -v -h --agent --name --dir --timeout --permission-mode --yes --when-busy --queue --steer --spawn-mode --sandbox --attach --max-turns --max-tokens --max-cost --allow --deny --permission-timeout --busy-default --model --set --mcp-config --resume --socket --verbose --debug --json --help"
+            opts="-C -y -v -h --agent --name --dir --timeout --permission-mode --yes --when-busy --queue --steer --spawn-mode --sandbox --attach --max-turns --max-tokens --max-cost --allow --deny --permission-timeout --busy-default --model --set --mcp-config --delegate --resume --socket --verbose --debug --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1087,7 +1093,7 @@ _skep() {
             return 0
             ;;
         skep__subcmd__daemon__subcmd__bg)
-            opts="-C -y -v -h --agent --name --dir --timeout --permission-mode --yes --when-busy --queue --steer --spawn-mode --sandbox --attach --max-turns --max-tokens --max-cost --allow --deny --permission-timeout --busy-default --model --set --mcp-config --resume --socket --verbose --debug --json --help"
+            opts="-C -y -v -h --agent --name --dir --timeout --permission-mode --yes --when-busy --queue --steer --spawn-mode --sandbox --attach --max-turns --max-tokens --max-cost --allow --deny --permission-timeout --busy-default --model --set --mcp-config --delegate --resume --socket --verbose --debug --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1657,7 +1663,7 @@ _skep() {
             return 0
             ;;
         skep__subcmd__help)
-            opts="run bg prompt attach ps logs wait inbox allow deny cancel release close kill rm worker daemon agents config doctor open token password audit hooks acp api openapi completions man version help"
+            opts="run bg prompt attach ps logs wait inbox allow deny cancel release close kill rm worker daemon agents config doctor open token password audit hooks acp mcp api openapi completions man version help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2217,6 +2223,20 @@ _skep() {
             return 0
             ;;
         skep__subcmd__help__subcmd__man)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        skep__subcmd__help__subcmd__mcp)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -2868,6 +2888,28 @@ _skep() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        skep__subcmd__mcp)
+            opts="-v -h --token-file --socket --verbose --debug --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --token-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         skep__subcmd__open)
             opts="-v -h --scope --ttl --print --qr --url --socket --verbose --debug --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
@@ -3115,7 +3157,7 @@ _skep() {
             return 0
             ;;
         skep__subcmd__run)
-            opts="-C -y -v -h --agent --name --dir --timeout --permission-mode --yes --when-busy --queue --steer --spawn-mode --sandbox --attach --max-turns --max-tokens --max-cost --allow --deny --permission-timeout --busy-default --model --set --mcp-config --resume --keep --socket --verbose --debug --json --help"
+            opts="-C -y -v -h --agent --name --dir --timeout --permission-mode --yes --when-busy --queue --steer --spawn-mode --sandbox --attach --max-turns --max-tokens --max-cost --allow --deny --permission-timeout --busy-default --model --set --mcp-config --delegate --resume --keep --socket --verbose --debug --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -3231,7 +3273,7 @@ _skep() {
             return 0
             ;;
         skep__subcmd__token__subcmd__create)
-            opts="-v -h --scope --session --ttl --name --socket --verbose --debug --json --help"
+            opts="-v -h --scope --session --children-of --ttl --name --socket --verbose --debug --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -3242,6 +3284,10 @@ _skep() {
                     return 0
                     ;;
                 --session)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --children-of)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

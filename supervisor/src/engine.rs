@@ -21,6 +21,7 @@ mod budget;
 mod comeback;
 mod core;
 mod create;
+mod delegation;
 mod directory;
 mod disk;
 mod environment;

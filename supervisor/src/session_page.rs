@@ -83,6 +83,7 @@ impl Wanted {
             && query.name_prefix.as_ref().is_none_or(|prefix| name.starts_with(prefix.as_str()))
             && query.kind.is_none_or(|kind| spec.kind == kind)
             && query.cwd.as_ref().is_none_or(|cwd| spec.cwd == *cwd)
+            && query.below.is_none_or(|root| spec.lineage.contains(&root))
             && query.needs_you.is_none_or(|needs| needs_you(entry) == needs)
     }
 }
@@ -121,6 +122,7 @@ mod tests {
             kind: if number.is_multiple_of(5) { SessionKind::Bg } else { SessionKind::Daemon },
             ephemeral: false,
             options: SessionOptions::default(),
+            lineage: Vec::new(),
             created_at: Timestamp::from_second(at).unwrap(),
         }
     }

@@ -54,6 +54,32 @@ pub fn web_cache_dir() -> PathBuf {
     cache("web", &PINNED.map(|name| web_dir().join(name)))
 }
 
+/// The same for the MCP Inspector: a `node_modules` in `skep-tests/mcp-HASH`.
+///
+/// # Panics
+///
+/// When the pins cannot be read, or there is no home.
+#[must_use]
+pub fn mcp_cache_dir() -> PathBuf {
+    cache("mcp", &PINNED.map(|name| mcp_dir().join(name)))
+}
+
+/// Where the MCP Inspector is pinned, by [`PINNED`] of its own.
+#[must_use]
+pub fn mcp_dir() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("clients/mcp")
+}
+
+/// The MCP Inspector's program.
+///
+/// # Panics
+///
+/// When it is not installed, naming the command that installs it.
+#[must_use]
+pub fn mcp_inspector() -> PathBuf {
+    installed(mcp_cache_dir().join("node_modules/.bin/mcp-inspector"))
+}
+
 /// The client in `web/`, which has [`PINNED`] of its own.
 #[must_use]
 pub fn web_dir() -> PathBuf {

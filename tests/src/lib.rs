@@ -23,6 +23,8 @@ pub mod model;
 
 pub mod agents;
 
+pub mod mcp;
+
 pub mod recipes;
 
 pub mod world;

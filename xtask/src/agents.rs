@@ -8,7 +8,8 @@ use std::path::Path;
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 use skep_tests::agents::{
-    PINNED, PYTHON_PINNED, cache_dir, pinned_dir, python_cache_dir, python_dir, web_cache_dir, web_dir,
+    PINNED, PYTHON_PINNED, cache_dir, mcp_cache_dir, mcp_dir, pinned_dir, python_cache_dir, python_dir,
+    web_cache_dir, web_dir,
 };
 
 use crate::run::{cargo, output, run, say, tool};
@@ -42,7 +43,18 @@ pub(crate) fn install() -> Result<()> {
         place(&python, fill_python)?;
         ensure!(knows_the_sdk(&python), "{} cannot import the SDK", python.display());
     }
-    install_web()
+    install_web()?;
+    install_mcp()
+}
+
+/// Installs the MCP Inspector if it is not there.
+fn install_mcp() -> Result<()> {
+    let mcp = mcp_cache_dir();
+    if mcp.is_dir() {
+        return Ok(());
+    }
+    say(&format!("installing the MCP Inspector into {} (once, some seconds, 180 MB)", mcp.display()));
+    place(&mcp, |dir| ci(&mcp_dir(), dir))
 }
 
 /// Installs the tools of the client in `web/` if they are not there.

@@ -55,6 +55,7 @@ pub(super) async fn create(editor: &Arc<Editor>, setup: &wire::Setup) -> Result<
         ephemeral: false,
         options: SessionOptions { mcp_servers, ..SessionOptions::default() },
         continue_open: false,
+        opener: None,
         sandbox: false,
         spawn_mode: None,
     };

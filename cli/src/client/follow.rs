@@ -160,7 +160,7 @@ impl Follower {
         if let Some(away) = &self.away {
             // A daemon that is away cannot announce its return: nothing but trying again is left.
             tokio::time::sleep_until(away.next).await;
-            self.client = Client::new(Target::find(&self.relocate.paths, self.relocate.explicit));
+            self.client = self.client.moved(Target::find(&self.relocate.paths, self.relocate.explicit));
         }
         let error = match self.open().await {
             Ok(()) => return Ok(()),

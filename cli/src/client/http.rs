@@ -32,7 +32,27 @@ const MAX_ANSWER: usize = 256 * 1024 * 1024;
 #[derive(Debug, Clone)]
 pub(crate) struct Client {
     target: Target,
+    bearer: Option<Bearer>,
     connections: TaskTracker,
+}
+
+/// A token that is shown in place of the user's own.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Bearer(std::sync::Arc<str>);
+
+impl Bearer {
+    /// A token, unless it cannot be one.
+    pub(crate) fn new(token: &str) -> Option<Self> {
+        let token = token.trim();
+        let fits = (1..=512).contains(&token.len()) && token.bytes().all(|byte| byte.is_ascii_graphic());
+        fits.then(|| Self(token.into()))
+    }
+}
+
+impl std::fmt::Debug for Bearer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Bearer(…)")
+    }
 }
 
 /// The body of an answer that streams.
@@ -45,7 +65,17 @@ pub(crate) struct Download {
 impl Client {
     /// A client of the daemon at `target`. Nothing is sent yet.
     pub(crate) fn new(target: Target) -> Self {
-        Self { target, connections: TaskTracker::new() }
+        Self { target, bearer: None, connections: TaskTracker::new() }
+    }
+
+    /// The same client that shows this token.
+    pub(crate) fn with(self, bearer: Bearer) -> Self {
+        Self { bearer: Some(bearer), ..self }
+    }
+
+    /// The same client of the daemon at another place.
+    pub(crate) fn moved(&self, target: Target) -> Self {
+        Self { bearer: self.bearer.clone(), ..Self::new(target) }
     }
 
     /// Where the daemon is looked for.
@@ -139,7 +169,9 @@ impl Client {
             .header(HOST, "skep")
             .header(USER_AGENT, concat!("skep-cli/", env!("CARGO_PKG_VERSION")))
             .header(ACCEPT, accept);
-        if let Some(token) = self.target.token()? {
+        if let Some(Bearer(token)) = &self.bearer {
+            request = request.header(AUTHORIZATION, format!("Bearer {token}"));
+        } else if let Some(token) = self.target.token()? {
             request = request.header(AUTHORIZATION, format!("Bearer {}", token.as_str()));
         }
         if body.is_some() {

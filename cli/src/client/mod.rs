@@ -12,5 +12,5 @@ mod locate;
 mod sessions;
 
 pub(crate) use error::ClientError;
-pub(crate) use http::{Client, Download};
+pub(crate) use http::{Bearer, Client, Download};
 pub(crate) use locate::{Target, last_daemon};

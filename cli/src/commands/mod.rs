@@ -18,6 +18,7 @@ pub(crate) mod inbox;
 pub(crate) mod kill;
 pub(crate) mod logs;
 pub(crate) mod man;
+pub(crate) mod mcp;
 pub(crate) mod open;
 pub(crate) mod openapi;
 pub(crate) mod password;
@@ -62,6 +63,7 @@ pub(crate) async fn run(ctx: &Context, command: Command) -> Outcome {
         Command::Password(args) => password::run(ctx, &args),
         Command::Hooks(args) => hooks::run(ctx, args).await,
         Command::Acp(args) => acp::run(ctx, args).await,
+        Command::Mcp(args) => mcp::run(ctx, args).await,
         Command::Api(args) => api::run(ctx, &args).await,
         Command::OpenApi(_) => openapi::run(ctx),
         Command::Config(args) => config::run(ctx, &args),

@@ -45,6 +45,9 @@ struct CreateArgs {
     /// For this session alone: name, id, or the beginning of either.
     #[arg(long, value_name = "SESSION")]
     session: Option<SessionRef>,
+    /// Only for sessions that are opened from inside this one, and for opening such.
+    #[arg(long, value_name = "SESSION", conflicts_with = "session")]
+    children_of: Option<SessionRef>,
     /// It ends by itself after this time: `90s`, `5m`, `12h`, `7d`, at most 366 days. Without it: never.
     #[arg(long, value_name = "TIME", value_parser = lifetime)]
     ttl: Option<u64>,
@@ -127,6 +130,7 @@ async fn create(ctx: &Context, args: CreateArgs) -> Outcome {
     let request = CreateToken {
         scopes: args.scopes.into_iter().map(Scope::from).collect(),
         session: args.session.map(|session| session.to_string()),
+        children_of: args.children_of.map(|session| session.to_string()),
         name: args.name,
         ttl_seconds: args.ttl,
     };
@@ -145,7 +149,11 @@ async fn create(ctx: &Context, args: CreateArgs) -> Outcome {
 /// What a new token is, in one line.
 fn told(info: &KeyInfo) -> String {
     let end = info.expires_at.map_or_else(|| String::from("without an end"), |end| format!("until {end:.0}"));
-    let place = info.session.map_or_else(String::new, |session| format!(" of session {session}"));
+    let place = match (info.session, info.children_of) {
+        (Some(session), _) => format!(" of session {session}"),
+        (None, Some(session)) => format!(" of the sessions below {session}"),
+        (None, None) => String::new(),
+    };
     format!("token {}: {}{place}, {end}", info.id, words_of(&info.scopes))
 }
 

@@ -19,7 +19,11 @@ pub(crate) fn table(keys: &[KeyInfo], now: Timestamp, stream: Stream) -> String 
             plain(key.id.as_str()),
             plain(kind(key.kind)),
             plain(scopes.join(",")),
-            plain(key.session.map_or_else(|| String::from("all"), short)),
+            plain(match (key.session, key.children_of) {
+                (Some(session), _) => short(session),
+                (None, Some(root)) => format!("below {}", short(root)),
+                (None, None) => String::from("all"),
+            }),
             plain(ago(key.created_at, now)),
             // The time that is left, in the same unit as a time that is past.
             plain(

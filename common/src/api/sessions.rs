@@ -40,6 +40,9 @@ pub struct SessionInfo {
     /// What it was given beyond that.
     #[serde(default, skip_serializing_if = "SessionOptions::is_empty")]
     pub options: SessionOptions,
+    /// The sessions from inside of which it was opened, the outermost first; the last one opened it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lineage: Vec<SessionId>,
     /// The worker that holds it, if one does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub worker: Option<WorkerId>,
@@ -84,6 +87,12 @@ pub struct SessionInfo {
 }
 
 impl SessionInfo {
+    /// The session that opened it, if one did.
+    #[must_use]
+    pub fn parent(&self) -> Option<SessionId> {
+        self.lineage.last().copied()
+    }
+
     /// The keys that nobody has given, where the session needs a person for them.
     pub fn needed_keys(&self) -> impl Iterator<Item = &str> {
         let needs = self.state == SessionState::NeedsYou && self.waiting.is_empty();
@@ -130,6 +139,9 @@ pub struct SessionQuery {
     /// Only those that work in exactly this directory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cwd: Option<String>,
+    /// Only those that were opened from inside this session, or from inside such a one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub below: Option<SessionId>,
     /// Only those that wait for a person (`true`), or only those that do not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub needs_you: Option<bool>,
@@ -173,12 +185,26 @@ pub struct CreateSession {
     /// If the name is open, continue that session (a differing agent, directory, mode or option: `session_conflict`).
     #[serde(default)]
     pub continue_open: bool,
+    /// From inside of which session it is asked for: found out by the server, never said by a client.
+    #[serde(skip)]
+    pub opener: Option<Opener>,
     /// Not built yet: answered with `not_supported` when true.
     #[serde(default)]
     pub sandbox: bool,
     /// `same-dir`; `worktree` is not built yet and answered with `not_supported`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub spawn_mode: Option<String>,
+}
+
+/// From inside of which session another one is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Opener {
+    /// That session.
+    pub session: SessionId,
+    /// Whether that is known by descent from its agent; else by what the one who asks shows, which could be another's.
+    pub by_descent: bool,
+    /// The session below which alone the one who asks may act, if there is such a limit; `session` or one above it.
+    pub confined_to: Option<SessionId>,
 }
 
 const fn daemon_kind() -> SessionKind {

@@ -59,6 +59,10 @@ pub struct SessionOptions {
     /// What brings it back; the configured policy where none is given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resume: Option<Resume>,
+    /// Give its agent skep's own MCP server, by which it can open sessions of its own, within the limits of
+    /// `[delegation]`.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub delegate: bool,
 }
 
 impl SessionOptions {
@@ -87,6 +91,7 @@ impl SessionOptions {
             ("model", differs(self.model.as_ref(), has.model.as_ref())),
             ("set", differs(set, Some(&has.set))),
             ("mcp_servers", differs(servers, Some(&has.mcp_servers))),
+            ("delegate", self.delegate && !has.delegate),
         ]
         .into_iter()
         .find_map(|(option, conflicts)| conflicts.then_some(option))

@@ -14,6 +14,10 @@ const fn all(scope: Scope) -> Rule {
     Rule { need: Need::Scope(scope), about: About::Everything }
 }
 
+const fn reachable(scope: Scope) -> Rule {
+    Rule { need: Need::Scope(scope), about: About::Reachable }
+}
+
 const fn one(scope: Scope) -> Rule {
     Rule { need: Need::Scope(scope), about: About::Session }
 }
@@ -34,8 +38,8 @@ pub(crate) const RULES: &[Entry] = &[
     (Method::POST, "=/login", OPEN),
     (Method::POST, "=/logout", OPEN),
     (Method::GET, "/health", OPEN),
-    (Method::GET, "/sessions", all(Read)),
-    (Method::POST, "/sessions", all(Prompt)),
+    (Method::GET, "/sessions", reachable(Read)),
+    (Method::POST, "/sessions", reachable(Prompt)),
     (Method::GET, "/sessions/{id}", one(Read)),
     (Method::DELETE, "/sessions/{id}", one(Admin)),
     (Method::POST, "/sessions/{id}/prompts", one(Prompt)),
@@ -46,7 +50,7 @@ pub(crate) const RULES: &[Entry] = &[
     (Method::GET, "/sessions/{id}/events", one(Read)),
     (Method::GET, "/sessions/{id}/logs", one(Read)),
     (Method::GET, "/permissions", all(Read)),
-    (Method::POST, "/runs", all(Prompt)),
+    (Method::POST, "/runs", reachable(Prompt)),
     (Method::GET, "/workers", all(Read)),
     (Method::POST, "/workers", all(Admin)),
     (Method::GET, "/workers/{id}", all(Read)),
@@ -62,7 +66,7 @@ pub(crate) const RULES: &[Entry] = &[
     (Method::POST, "/daemon/reload", all(Admin)),
     (Method::GET, "/daemon/logs", all(Read)),
     (Method::GET, "/audit", all(Admin)),
-    (Method::GET, "/agents", all(Read)),
+    (Method::GET, "/agents", reachable(Read)),
     (Method::GET, "/metrics", all(Read)),
     (Method::GET, "/tokens", all(Admin)),
     (Method::POST, "/tokens", all(Admin)),
@@ -159,7 +163,7 @@ mod tests {
         }
         assert_eq!(find(&Method::GET, "/api/v1/unheard-of"), Found::Nothing);
         assert_eq!(find(&Method::PUT, "/api/v1/sessions"), Found::OtherMethods);
-        assert_eq!(find(&Method::HEAD, "/api/v1/sessions"), Found::Rule(all(Read)));
+        assert_eq!(find(&Method::HEAD, "/api/v1/sessions"), Found::Rule(reachable(Read)));
         assert_eq!(find(&Method::GET, "/sessions"), Found::Nothing);
         assert_eq!(methods("/api/v1/sessions"), "GET, POST");
     }

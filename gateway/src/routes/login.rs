@@ -18,7 +18,7 @@ use skep_config::api::Auth;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
-use crate::access::{Identity, Principal};
+use crate::access::{Identity, Principal, Reach};
 use crate::audit::Told;
 use crate::auth;
 use crate::body::{self, Body, Params};
@@ -79,7 +79,7 @@ pub(crate) async fn home(
 ) -> Response {
     let base = app.doors.base_path();
     match principal {
-        Some(Extension(principal)) => pages::signed_in(base, principal.name(), principal.session),
+        Some(Extension(principal)) => pages::signed_in(base, principal.name(), principal.reach.one()),
         None => pages::signed_out(base, way_in(&app, peer.map(|Extension(peer)| peer).as_ref())),
     }
 }
@@ -143,7 +143,7 @@ async fn try_sign_in(app: &App, request: Request, is_form: bool) -> Result<Respo
     let sees_all = request
         .extensions()
         .get::<Principal>()
-        .is_some_and(|principal| principal.is_cookie && principal.session.is_none());
+        .is_some_and(|principal| principal.is_cookie && principal.reach == Reach::All);
     let asked = read(app, request, is_form).await.map_err(|failure| (failure, None))?;
     let grant = match asked {
         LoginRequest { code: Some(code), password: None } => {
@@ -218,7 +218,7 @@ async fn admit(app: &App, client: &Client, is_form: bool, grant: Grant) -> Resul
         kind: KeyKind::Browser,
         name: Some(format!("from {}", client.address)),
         scopes,
-        session,
+        reach: session.map_or(Reach::All, Reach::One),
         expires_at: Some(now + SignedDuration::from_secs(seconds)),
     };
     let (secret, info) = app.keys.create(new, now).await?;

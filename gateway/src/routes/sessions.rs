@@ -21,6 +21,7 @@ use crate::changes;
 use crate::error::Failure;
 use crate::inside::Asker;
 use crate::router::App;
+use crate::routes::tokens;
 use crate::socket::Upgrade;
 use crate::stream::wants_stream;
 
@@ -55,7 +56,8 @@ impl<S: Send + Sync> axum::extract::FromRequestParts<S> for By {
 )]
 pub(crate) async fn list(
     State(app): State<App>,
-    Params(query): Params<SessionQuery>,
+    asker: Asker,
+    Params(mut query): Params<SessionQuery>,
     upgrade: Upgrade,
     headers: HeaderMap,
 ) -> Result<Response, Failure> {
@@ -64,10 +66,19 @@ pub(crate) async fn list(
         return Err(Failure::new(Code::InvalidValue, "the stream of all sessions takes no filters"));
     }
     if upgrade.is_asked() {
-        return upgrade.serve(&app, changes::as_messages(&app));
+        return upgrade.serve(&app, changes::as_messages(&app, asker.reach()));
     }
     if streams {
-        return Ok(changes::as_events(&app));
+        return Ok(changes::as_events(&app, asker.reach()));
+    }
+    if let Some(root) = asker.reach().root() {
+        let below = query.below.get_or_insert(root);
+        if *below != root && !app.engine.session(&below.to_string()).await?.lineage.contains(&root) {
+            return Err(Failure::new(
+                Code::Forbidden,
+                "`below` names a session that this token does not reach",
+            ));
+        }
     }
     Ok(Json(app.engine.session_page(query).await?).into_response())
 }
@@ -92,7 +103,8 @@ pub(crate) async fn create(
     Ok((status, Extension(Told::session(created.info.id)), Json(created.info)))
 }
 
-/// An agent may start sessions, and none that asks nobody or runs programs of its choice beside the agent; who comes over TCP, only under the roots for TCP (G6).
+/// An agent may start sessions, none of which is allowed more than its own, or runs programs of its choice beside the
+/// agent; who comes over TCP, only under the roots for TCP (G6).
 pub(crate) async fn check_create(
     app: &App,
     asker: &Asker,
@@ -100,6 +112,11 @@ pub(crate) async fn check_create(
 ) -> Result<(), Failure> {
     if asker.is_remote() {
         request.cwd = app.engine.remote_directory(std::mem::take(&mut request.cwd)).await?;
+    }
+    request.opener = asker.opener().await?;
+    if request.opener.is_some() {
+        // What it may be given depends on the session that opens it, which the engine knows.
+        return Ok(());
     }
     let mode_allows = match request.permission_mode {
         Some(PermissionMode::Bypass | PermissionMode::AcceptEdits) => true,
@@ -240,8 +257,10 @@ pub(crate) async fn close(
     Body(request): Body<CloseRequest>,
 ) -> Result<Json<SessionInfo>, Failure> {
     let session = app.engine.session(names.first()).await?;
-    asker.must_be_outside_of_others(session.id, "close").await?;
-    Ok(Json(app.engine.close(session.id, request).await?))
+    asker.must_be_outside_or_above(&session, "close").await?;
+    let closed = app.engine.close(session.id, request).await?;
+    tokens::end_inside(&app, session.id).await;
+    Ok(Json(closed))
 }
 
 /// `POST /sessions/{id}/queue/release`.

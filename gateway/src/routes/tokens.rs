@@ -5,8 +5,10 @@ use axum::http::StatusCode;
 use axum::{Extension, Json};
 use jiff::{SignedDuration, Timestamp};
 use skep_common::code::Code;
-use skep_common::keys::{CreateToken, KeyKind, KeyList, Scope, TokenCreated};
+use skep_common::ids::SessionId;
+use skep_common::keys::{CreateToken, KeyInfo, KeyKind, KeyList, Scope, TokenCreated};
 
+use crate::access::Reach;
 use crate::audit::Told;
 use crate::body::{Body, Names};
 use crate::error::Failure;
@@ -16,6 +18,16 @@ use crate::router::App;
 
 /// A year; what is to last longer is made without an end.
 const MAX_TTL_SECONDS: u64 = 366 * 24 * 60 * 60;
+
+/// A day, for a token that is made inside a session.
+const MAX_TTL_INSIDE: u64 = 24 * 60 * 60;
+const LONGEST_INSIDE: SignedDuration = SignedDuration::from_hours(24);
+
+/// The name of such a token.
+const MADE_INSIDE: &str = "skep mcp";
+
+/// Tokens that are good for the children of one session, once a program inside it makes one.
+const MAX_INSIDE: usize = 16;
 
 /// Characters in a name at most.
 const MAX_NAME: usize = 100;
@@ -44,23 +56,37 @@ pub(crate) async fn list(State(app): State<App>) -> Json<KeyList> {
 pub(crate) async fn create(
     State(app): State<App>,
     asker: Asker,
-    Body(request): Body<CreateToken>,
+    Body(mut request): Body<CreateToken>,
 ) -> Result<(StatusCode, Extension<Told>, Json<TokenCreated>), Failure> {
-    asker.must_be_outside("make tokens").await?;
     let invalid = |why: &str| Failure::new(Code::InvalidValue, why);
     let scopes = checked_scopes(request.scopes)?;
     let is_name = |name: &String| name.chars().count() <= MAX_NAME && !name.chars().any(char::is_control);
     if !request.name.as_ref().is_none_or(is_name) {
         return Err(invalid("`name` must have at most 100 characters, on one line"));
     }
-    let session = match &request.session {
-        Some(name) => Some(app.engine.session(name).await?.id),
-        None => None,
+    let reach = match (&request.session, &request.children_of) {
+        (None, None) => Reach::All,
+        (Some(name), None) => Reach::One(app.engine.session(name).await?.id),
+        (None, Some(name)) => Reach::Below(app.engine.session(name).await?.id),
+        (Some(_), Some(_)) => return Err(invalid("`session` and `children_of` exclude each other")),
     };
+    let root = reach.root();
+    let only_children = root.is_some() && scopes.iter().all(|scope| *scope <= Scope::Prompt);
+    match root.filter(|_| only_children) {
+        Some(root) if asker.session().await? == Some(root) => {
+            if request.ttl_seconds.is_none_or(|seconds| seconds > MAX_TTL_INSIDE) {
+                let why = "`ttl_seconds` of a token that is made inside a session is at most 86400 (a day)";
+                return Err(invalid(why));
+            }
+            request.name = Some(String::from(MADE_INSIDE));
+            make_room(&app, root).await;
+        }
+        _ => asker.must_be_outside("make tokens, but such for the children of its own session").await?,
+    }
     let now = Timestamp::now();
     let ttl = checked_ttl(request.ttl_seconds)?;
     let expires_at = ttl.map(|seconds| now + SignedDuration::from_secs(seconds));
-    let new = NewKey { kind: KeyKind::Token, name: request.name, scopes, session, expires_at };
+    let new = NewKey { kind: KeyKind::Token, name: request.name, scopes, reach, expires_at };
     let (token, info) = app.keys.create(new, now).await?;
     Ok((StatusCode::CREATED, Extension(Told::made(&info.id)), Json(TokenCreated { token, info })))
 }
@@ -88,6 +114,39 @@ pub(super) fn checked_ttl(seconds: Option<u64>) -> Result<Option<i64>, Failure> 
     }
 }
 
+/// The programs inside a session that have a token for its children are few: one more ends the oldest one's.
+async fn make_room(app: &App, root: SessionId) {
+    for old in made_inside(app, root).skip(MAX_INSIDE - 1) {
+        end(app, &old).await;
+    }
+}
+
+/// Ends the tokens that were made inside a session: it is closed, and opens no others.
+pub(crate) async fn end_inside(app: &App, root: SessionId) {
+    for key in made_inside(app, root) {
+        end(app, &key).await;
+    }
+}
+
+/// The tokens that `skep mcp` made for the children of a session, the newest first.
+fn made_inside(app: &App, root: SessionId) -> impl Iterator<Item = KeyInfo> + use<> {
+    let is_one = move |key: &KeyInfo| {
+        let ends_soon =
+            key.expires_at.is_some_and(|end| end.duration_since(key.created_at) <= LONGEST_INSIDE);
+        key.children_of == Some(root) && key.name.as_deref() == Some(MADE_INSIDE) && ends_soon
+    };
+    app.keys.list(Timestamp::now()).into_iter().filter(is_one)
+}
+
+async fn end(app: &App, key: &KeyInfo) {
+    match app.keys.revoke(&key.id).await {
+        Ok(_) => {}
+        // Somebody else was quicker.
+        Err(gone) if gone.0.code == Code::TokenNotFound => {}
+        Err(Failure(error)) => tracing::warn!(%error, "a token that nobody needs was not revoked"),
+    }
+}
+
 /// `DELETE /tokens/{id}`: at once, and with it the streams that it opened.
 #[utoipa::path(
     delete,
@@ -102,7 +161,12 @@ pub(crate) async fn revoke(
     asker: Asker,
     names: Names,
 ) -> Result<StatusCode, Failure> {
-    asker.must_be_outside("revoke tokens").await?;
+    let own = asker.session().await?;
+    let of_own =
+        |key: &KeyInfo| key.id == names.first() && key.children_of.is_some() && key.children_of == own;
+    if !app.keys.list(Timestamp::now()).iter().any(of_own) {
+        asker.must_be_outside("revoke tokens").await?;
+    }
     app.keys.revoke(names.first()).await?;
     Ok(StatusCode::NO_CONTENT)
 }

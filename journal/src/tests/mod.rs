@@ -56,6 +56,7 @@ impl Home {
             kind: SessionKind::Bg,
             ephemeral: false,
             options: skep_common::session::SessionOptions::default(),
+            lineage: Vec::new(),
             created_at: "2026-01-02T03:04:05Z".parse().unwrap(),
         }
     }

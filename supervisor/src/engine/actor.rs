@@ -431,6 +431,10 @@ pub(crate) fn policy(settings: &Settings) -> Policy {
         max_waiting: size(settings.pool.max_waiting),
         max_requests: size(settings.session.max_queued).max(1),
         resume: settings.session.resume,
+        room: super::delegation::Room {
+            children: size(settings.delegation.max_children),
+            tree: size(settings.delegation.max_tree),
+        },
         kinds: settings
             .pool
             .kinds()

@@ -19,6 +19,7 @@ use tokio::time::Instant;
 
 use super::comeback::Returns;
 use super::create::Created;
+use super::delegation::Room;
 use super::environment::Environments;
 use super::memory::Watch;
 use super::notify::Notice;
@@ -43,6 +44,8 @@ pub(crate) struct Policy {
     pub(crate) memory_budget: Option<u64>,
     /// What brings sessions back that do not say.
     pub(crate) resume: Resume,
+    /// Open sessions below another at most.
+    pub(crate) room: Room,
 }
 
 /// What a client wants of a session that exists.
@@ -174,6 +177,7 @@ pub(super) enum PendingWhat {
 }
 
 /// What the actor has to do.
+#[expect(clippy::large_enum_variant, reason = "a few at a time; each is carried out at once")]
 #[derive(Debug)]
 pub(crate) enum Effect {
     /// Send a request to a worker; its acknowledgement or failure comes back with the same id.

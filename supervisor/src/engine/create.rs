@@ -10,6 +10,7 @@ use skep_common::session::{
 };
 
 use super::core::{Act, Core, Effect, Intake, ReplyTo, Waiter, answer, shutting_down};
+use super::delegation::Descent;
 use super::seats::Seat;
 use crate::sessions::{Entry, Place, not_found};
 
@@ -36,6 +37,8 @@ pub(crate) struct CheckedCreate {
     pub(crate) options: SessionOptions,
     /// If the name or id is open, continue that session.
     pub(crate) continue_open: bool,
+    /// From inside of which session it is opened.
+    pub(crate) descent: Descent,
 }
 
 /// A value, and whether the client asked for it.
@@ -117,12 +120,17 @@ impl Core {
                 "options.when_busy: the agent takes no prompt while a turn runs; `queue` lets them wait";
             return Err(ApiError::new(Code::NotSupported, message));
         }
+        self.check_room(&request.descent.lineage)?;
         Ok(None)
     }
 
     #[expect(clippy::unused_self, reason = "reads as a rule of the core, beside `admit`")]
     fn found(&self, request: &CheckedCreate, entry: &Entry) -> Result<SessionInfo, ApiError> {
         let spec = entry.spec();
+        if request.descent.confined_to.is_some_and(|root| !spec.lineage.contains(&root)) {
+            let message = "an open session of that name or id is none of yours; choose another";
+            return Err(ApiError::new(Code::SessionExists, message));
+        }
         let differs = if request.agent.conflicts_with(&spec.agent) {
             Some(("agent", spec.agent.clone()))
         } else if request.cwd != spec.cwd {
@@ -158,12 +166,15 @@ impl Core {
             kind: request.kind,
             ephemeral: request.ephemeral,
             options: request.options,
+            lineage: request.descent.lineage.clone(),
             created_at: now,
         };
         let snapshot = SessionSnapshot::blank(id, SessionState::Starting, now);
         self.index.insert(spec, snapshot, Place::Stored);
+        self.hand_down(&request.descent, id);
         match self.seat(id) {
             Err(error) => {
+                self.environments.forget(id);
                 drop(self.index.remove(id));
                 answer(reply, Err(error));
             }

@@ -39,6 +39,19 @@ pub(crate) fn check(cwd: &str, roots: &[PathBuf]) -> Result<String, ApiError> {
     real.into_os_string().into_string().map_err(|_| refused("is not valid UTF-8"))
 }
 
+/// The same under one of `roots`, and under one of `of_opener` for a session that is opened from inside another.
+///
+/// # Errors
+///
+/// `directory_not_allowed`.
+pub(crate) fn check_both(cwd: &str, roots: &[PathBuf], of_opener: &[PathBuf]) -> Result<String, ApiError> {
+    let real = check(cwd, roots)?;
+    check(&real, of_opener).map_err(|_| {
+        let why = "cwd lies outside the directory of the session that opens it, and outside delegation.roots";
+        ApiError::new(Code::DirectoryNotAllowed, why)
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

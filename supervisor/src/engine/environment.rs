@@ -51,6 +51,16 @@ impl Environments {
         Some(kept.environment.clone())
     }
 
+    /// Gives a session what another one was given, as far as it is meant for its agent.
+    pub(super) fn hand_down(&mut self, from: SessionId, to: SessionId, is_meant: impl Fn(&str) -> bool) {
+        let Some(given) = self.of(from) else { return };
+        let meant = given.iter().filter(|(name, _)| is_meant(name));
+        let meant = CapturedEnvironment::new(meant.map(|(name, value)| (name.to_owned(), value.clone())));
+        if let Ok(meant) = meant {
+            self.take(to, meant);
+        }
+    }
+
     /// The session needs it no more.
     pub(super) fn forget(&mut self, session: SessionId) {
         self.of.remove(&session);

@@ -95,7 +95,7 @@ impl Engine {
 
     async fn check_create(
         &self,
-        request: CreateSession,
+        mut request: CreateSession,
         path: Option<&str>,
     ) -> Result<CheckedCreate, ApiError> {
         if request.sandbox {
@@ -110,6 +110,7 @@ impl Engine {
         }
         request.options.check().map_err(|why| invalid(&why))?;
         let settings = self.settings();
+        let descent = self.descent(&mut request, &settings).await?;
         let agent = match request.agent {
             Some(agent) => Choice::Given(self.check_agent(&settings, agent, path)?),
             None => {
@@ -120,11 +121,13 @@ impl Engine {
         check_rules(&request.options)?;
         let steers = settings.agent(agent.value()).is_ok_and(|preset| preset.driver.steers());
         let (cwd, roots) = (request.cwd, settings.session.allowed_roots.clone());
-        let checked = tokio::task::spawn_blocking(move || directory::check(&cwd, &roots)).await;
+        let of_opener = descent.roots.clone();
+        let check = move || directory::check_both(&cwd, &roots, &of_opener);
+        let checked = tokio::task::spawn_blocking(check).await;
         let cwd = checked.map_err(|_| ApiError::new(Code::Internal, "the check of cwd crashed"))??;
         let mode = match request.permission_mode {
             Some(mode) => Choice::Given(mode),
-            None => Choice::Default(default_mode(&settings, request.kind)),
+            None => Choice::Default(descent.mode(default_mode(&settings, request.kind))),
         };
         Ok(CheckedCreate {
             id: request.id,
@@ -137,6 +140,7 @@ impl Engine {
             ephemeral: request.ephemeral,
             options: request.options,
             continue_open: request.continue_open,
+            descent,
         })
     }
 
@@ -411,6 +415,7 @@ impl Engine {
             ephemeral: false,
             options: SessionOptions::default(),
             continue_open: true,
+            opener: None,
             sandbox: false,
             spawn_mode: None,
         };

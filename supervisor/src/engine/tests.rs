@@ -15,6 +15,7 @@ use tokio_util::task::TaskTracker;
 use super::*;
 use crate::testing::{FakeEnds, FakePool, Sent, snapshot};
 
+mod delegation;
 mod life;
 mod memory;
 mod places;
@@ -81,6 +82,7 @@ impl Bench {
             ephemeral: false,
             options: skep_common::session::SessionOptions::default(),
             continue_open: false,
+            opener: None,
             sandbox: false,
             spawn_mode: None,
         }

@@ -113,6 +113,7 @@ impl Entry {
             permission_mode: spec.permission_mode,
             ephemeral: spec.ephemeral,
             options: spec.options.clone(),
+            lineage: spec.lineage.clone(),
             worker: self.place.worker().cloned(),
             agent_process: now.agent.clone(),
             agent_silent_since: now.agent_silent_since,

@@ -15,6 +15,7 @@ fn spec(name: Option<&str>, created: i64) -> SessionSpec {
         kind: SessionKind::Daemon,
         ephemeral: false,
         options: skep_common::session::SessionOptions::default(),
+        lineage: Vec::new(),
         created_at: Timestamp::from_second(created).unwrap(),
     }
 }

@@ -17,6 +17,7 @@
 //! | `unknown-update`, `bad-update`, `noise`, `half-line` | what a careless agent may write |
 //! | `surrogate` | legal JSON with a lone surrogate |
 //! | `other-session` | an update for a session that the client does not know |
+//! | `mcp TOOL JSON` | calls a tool of the session's MCP server `skep`; says the answer |
 //! | `request METHOD` | a request that the client may not know; says the answer |
 //! | `client METHOD PARAMS` | a request with these parameters, as JSON; says the result, or `error CODE WORD` |
 //! | `stderr BYTES` | floods standard error |
@@ -51,6 +52,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use nix::sys::signal::{SigSet, Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
+use skep_tests::mcp::Server;
 
 /// SIGTERM is ignored.
 static STUBBORN: AtomicBool = AtomicBool::new(false);
@@ -71,8 +73,16 @@ fn main() -> ExitCode {
     let (send, incoming) = channel();
     let deaf = has("--deaf");
     std::thread::spawn(move || read(&send, deaf));
-    let (loads, sees) = (!has("--no-load"), has("--sees"));
-    Agent { incoming, loads, sees, blocks: String::new(), prompts: BTreeMap::new(), farewell: None }.run()
+    Agent {
+        incoming,
+        loads: !has("--no-load"),
+        sees: has("--sees"),
+        blocks: String::new(),
+        prompts: BTreeMap::new(),
+        servers: Servers::default(),
+        farewell: None,
+    }
+    .run()
 }
 
 /// A part of a prompt in words.
@@ -140,6 +150,41 @@ enum Next {
     Exit(u8),
 }
 
+/// The MCP servers that sessions were given, and those of them that run.
+#[derive(Default)]
+struct Servers {
+    described: BTreeMap<String, Value>,
+    running: BTreeMap<String, Server>,
+}
+
+impl Servers {
+    fn given(&mut self, session: &str, params: &Value) {
+        let servers = params["mcpServers"].as_array().into_iter().flatten();
+        if let Some(skep) = servers.into_iter().find(|server| server["name"] == "skep") {
+            self.described.insert(session.to_owned(), skep.clone());
+        }
+    }
+
+    /// Calls a tool. As the protocol's own SDK does, it starts a server with few variables beside those that it is given.
+    #[expect(clippy::disallowed_methods, reason = "an agent starts programs as it likes")]
+    fn call(&mut self, session: &str, rest: &str) -> Value {
+        let Some(described) = self.described.get(session) else { return json!("no server") };
+        let (tool, arguments) = rest.split_once(' ').unwrap_or((rest, "{}"));
+        let arguments = serde_json::from_str(arguments).unwrap_or(Value::Null);
+        let server = self.running.entry(session.to_owned()).or_insert_with(|| {
+            let mut command = Command::new(text(&described["command"]));
+            command.args(described["args"].as_array().into_iter().flatten().map(text)).env_clear();
+            for name in ["HOME", "PATH"] {
+                command.envs(std::env::var_os(name).map(|value| (name, value)));
+            }
+            let given = described["env"].as_array().into_iter().flatten();
+            command.envs(given.map(|pair| (text(&pair["name"]), text(&pair["value"]))));
+            Server::start(command)
+        });
+        server.call(tool, &arguments)
+    }
+}
+
 struct Agent {
     incoming: Receiver<Value>,
     loads: bool,
@@ -147,6 +192,7 @@ struct Agent {
     /// What the prompt is made of.
     blocks: String,
     prompts: BTreeMap<String, u64>,
+    servers: Servers,
     farewell: Option<String>,
 }
 
@@ -160,10 +206,12 @@ impl Agent {
                 Some("session/new") => {
                     let session = format!("fake-{}-{}", std::process::id(), self.prompts.len());
                     self.prompts.insert(session.clone(), 0);
+                    self.servers.given(&session, params);
                     reply(id, &json!({ "sessionId": session }));
                 }
                 Some("session/load") => {
                     let session = text(&params["sessionId"]);
+                    self.servers.given(&session, params);
                     self.prompts.insert(session, 100);
                     reply(id, &json!({}));
                 }
@@ -238,6 +286,7 @@ impl Agent {
             "env" => std::env::vars().for_each(|(name, value)| say(session, &format!("{name}={value}"))),
             "blocks" => say(session, &self.blocks),
             "count" => say(session, &self.prompts.get(session).copied().unwrap_or(0).to_string()),
+            "mcp" => say(session, &self.servers.call(session, rest).to_string()),
             "request" => return self.request(session, rest),
             "client" => return self.client(session, rest),
             "error" => return Next::Answer(json!({"error": {"code": -32000, "message": rest}})),

@@ -108,6 +108,9 @@ mod editors;
 mod hooks;
 
 #[cfg(test)]
+mod mcp;
+
+#[cfg(test)]
 mod contract;
 
 #[cfg(test)]

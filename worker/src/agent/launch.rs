@@ -19,7 +19,7 @@ use super::choices::Wanted;
 use super::client::uses::Offers;
 use super::coarse_clock::NotBefore;
 use super::environment::{self, Sources, Variables};
-use super::mcp::Servers;
+use super::mcp::{Own, Servers};
 
 /// How long a history that comes late is waited for.
 const QUIET: Duration = Duration::from_millis(300);
@@ -113,6 +113,8 @@ pub struct Origin<'a> {
     pub worker: &'a WorkerId,
     /// The session's directory under the state directory.
     pub session_dir: &'a Path,
+    /// skep's own program.
+    pub exe: &'a Path,
     /// The writer of captured output.
     pub logs: &'a LogWriter,
     /// Whether raw frames are kept.
@@ -200,7 +202,7 @@ impl Launch {
             offers,
             roots: offers.any().then(|| Roots::new(&[PathBuf::from(&spec.cwd)]).ok()).flatten(),
             common: common(preset, origin, &env),
-            mcp: Servers::of(&settings.mcp, &spec.options, &env),
+            mcp: Servers::of(&settings.mcp, &spec.options, &env, own(origin)),
             keys: environment::keys(&env, preset, sources),
             env: Environment(env),
             mark: (env::SKEP_SESSION.to_owned(), spec.id.to_string()),
@@ -224,6 +226,12 @@ impl Launch {
             frames: origin.debug.then(|| Capture::new(origin.logs, log("debug.log"))),
         })
     }
+}
+
+/// Where skep itself is. Sessions lie two levels below the state directory.
+fn own(origin: Origin<'_>) -> Own<'_> {
+    let state_dir = origin.session_dir.parent().and_then(Path::parent).unwrap_or(origin.session_dir);
+    Own { exe: origin.exe, state_dir }
 }
 
 /// The agent's program, found, and its arguments.

@@ -77,7 +77,7 @@ async fn first_words(connection: &mut Connection, launch: &Launch) -> Result<Beg
 /// Opens the agent's own session, or brings it back, in the mode that it is to have.
 pub(super) async fn open(connection: &mut Connection, launch: &Launch) -> Result<Started, String> {
     let mut signed_in = connection.signed_in;
-    let (servers, mut notes) = launch.mcp.offer(&connection.abilities);
+    let (servers, mut notes) = launch.mcp.offer(&connection.abilities, &launch.mark);
     let mut context = "new";
     let mut opened = None;
     if let Some(former) = &launch.resume {

@@ -38,6 +38,7 @@ impl Session {
             settings: &self.shared.settings,
             worker: &self.shared.worker,
             session_dir: &self.dir,
+            exe: &self.shared.exe,
             logs,
             debug: self.shared.debug,
             captured: self.credentials.captured(),

@@ -404,6 +404,7 @@ pub(crate) fn spec(agent: &str, change: impl FnOnce(&mut SessionSpec)) -> Sessio
         kind: SessionKind::Bg,
         ephemeral: false,
         options: skep_common::session::SessionOptions::default(),
+        lineage: Vec::new(),
         created_at: "2026-01-02T03:04:05Z".parse().unwrap(),
     };
     change(&mut spec);

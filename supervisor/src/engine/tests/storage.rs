@@ -20,6 +20,7 @@ fn spec(id: SessionId, name: Option<&str>) -> SessionSpec {
         kind: SessionKind::Daemon,
         ephemeral: false,
         options: skep_common::session::SessionOptions::default(),
+        lineage: Vec::new(),
         created_at: jiff::Timestamp::now(),
     }
 }
