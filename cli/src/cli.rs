@@ -56,6 +56,7 @@ pub(crate) enum Command {
     Inbox(commands::inbox::InboxArgs),
     Allow(commands::answer::AllowArgs),
     Deny(commands::answer::DenyArgs),
+    Set(commands::set::SetArgs),
     Cancel(commands::cancel::CancelArgs),
     Release(commands::release::ReleaseArgs),
     Close(commands::close::CloseArgs),
@@ -130,6 +131,9 @@ mod tests {
             &["token", "create", "--scope", "prompt", "--session", "a", "--children-of", "a"],
             &["mcp", "extra"],
             &["logs", "a", "--tail", "-1"],
+            &["set"],
+            &["set", "a", "--max-turns", "many"],
+            &["set", "a", "--reset", "name"],
         ];
         for args in refused {
             let line = std::iter::once("skep").chain(args.iter().copied());

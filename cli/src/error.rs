@@ -125,6 +125,8 @@ fn exit_for(code: Code) -> Exit {
         | Code::SessionAmbiguous
         | Code::SessionClosed
         | Code::AgentNotFound
+        | Code::ModelNotFound
+        | Code::OptionNotFound
         | Code::PermissionNotFound
         | Code::PromptNotFound
         | Code::HookNotFound
@@ -154,6 +156,7 @@ fn exit_for(code: Code) -> Exit {
         | Code::LimitReached
         | Code::ContentNotSupported
         | Code::AgentFailed
+        | Code::AgentRefused
         | Code::AlreadyResolved
         | Code::WorkerState
         | Code::WorkerGone

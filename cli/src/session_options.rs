@@ -34,6 +34,9 @@ pub(crate) struct SessionOptionArgs {
     /// Deny a permission request that nobody answers in this time: `90`, `5m`.
     #[arg(long, value_name = "TIME", value_parser = seconds)]
     permission_timeout: Option<u64>,
+    /// Hibernate when there was no turn for this time.
+    #[arg(long, value_name = "TIME", value_parser = seconds)]
+    idle_timeout: Option<u64>,
     /// What the session's prompts get while a turn runs, where they do not say.
     #[arg(long, value_name = "WHAT", value_enum)]
     busy_default: Option<Busy>,
@@ -58,7 +61,7 @@ pub(crate) struct SessionOptionArgs {
 
 /// The values of `--resume`.
 #[derive(Debug, Clone, Copy, ValueEnum)]
-enum ResumePolicy {
+pub(crate) enum ResumePolicy {
     /// The next prompt, with the session's context.
     OnPrompt,
     /// By itself, with its context; queued prompts go on.
@@ -92,6 +95,8 @@ impl SessionOptionArgs {
             limits,
             rules: Some(self.rules.0.clone()).filter(|rules| !rules.is_empty()),
             permission_timeout_seconds: self.permission_timeout,
+            turn_timeout_seconds: None,
+            idle_timeout_seconds: self.idle_timeout,
             model: self.model.clone(),
             set: self.set.iter().cloned().collect(),
             mcp_servers,
@@ -102,7 +107,7 @@ impl SessionOptionArgs {
     }
 }
 
-fn pair(text: &str) -> Result<(String, String), String> {
+pub(crate) fn pair(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((key, value)) if !key.is_empty() && !value.is_empty() => Ok((key.to_owned(), value.to_owned())),
         _ => Err(String::from("give it as KEY=VALUE")),

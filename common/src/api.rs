@@ -30,6 +30,7 @@ pub use permissions::{AnswerAccepted, AnswerRequest, PermissionList, WaitingPerm
 pub use prompts::{PromptAccepted, PromptRequest, RunAccepted, RunQuery, RunRequest};
 pub use sessions::{
     CancelRequest, CloseRequest, CreateSession, DeleteQuery, Opener, SessionInfo, SessionList, SessionQuery,
+    SettingsChanged,
 };
 pub use workers::{AddWorker, WorkerInfo, WorkerList, WorkerState};
 

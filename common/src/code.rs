@@ -65,6 +65,12 @@ pub enum Code {
     ContentNotSupported,
     /// No preset or configured agent of that name.
     AgentNotFound,
+    /// The session's agent does not offer that model; `details.offered` lists those that it does, where it tells.
+    ModelNotFound,
+    /// The session's agent has no such option of its own; `details.offered` lists those that it has, where it tells.
+    OptionNotFound,
+    /// The session's agent did not take a setting; nothing was changed.
+    AgentRefused,
     /// The directory is missing, not a directory, or not allowed.
     DirectoryNotAllowed,
     /// No such permission request.

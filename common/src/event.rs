@@ -9,8 +9,8 @@ use serde_json::value::RawValue;
 
 use crate::ids::{PermissionId, PromptId, WorkerId};
 use crate::session::{
-    Cause, Consent, ContentBlock, DecidedBy, PermissionOption, Resolution, SessionSpec, SessionState,
-    TurnOutcome,
+    Cause, Consent, ContentBlock, DecidedBy, PermissionOption, Resolution, SessionChange, SessionSpec,
+    SessionState, TurnOutcome,
 };
 use crate::usage::Usage;
 
@@ -30,6 +30,8 @@ pub struct Record {
 pub enum Event {
     /// The session exists.
     SessionOpened(SessionOpened),
+    /// The session's settings changed.
+    SessionChanged(SessionChanged),
     /// A writer holds the lease from here on.
     WriterOpened(WriterOpened),
     /// A prompt was accepted.
@@ -79,6 +81,16 @@ pub enum Event {
 pub struct SessionOpened {
     /// The session's settings.
     pub spec: SessionSpec,
+}
+
+/// Data of `session_changed`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct SessionChanged {
+    /// What changed, and nothing else; `null` where what the session had been given was taken back.
+    pub changes: SessionChange,
+    /// Who changed it: front end and user, for example `cli uid=1000`, or why skep took a change back.
+    pub by: String,
 }
 
 /// Data of `writer_opened`.
@@ -319,9 +331,9 @@ pub struct EventSchema {
     /// When it was appended.
     #[serde(skip_serializing_if = "Option::is_none")]
     at: Option<Timestamp>,
-    /// What kind of event: `session_opened`, `writer_opened`, `prompt_queued`, `prompt_dropped`, `queue_held`,
-    /// `queue_released`, `turn_started`, `prompt_steered`, `update`, `permission_requested`, `permission_resolved`,
-    /// `turn_ended`, `agent_started`, `agent_exited`, `state`, `git_branch`, `note`,
+    /// What kind of event: `session_opened`, `session_changed`, `writer_opened`, `prompt_queued`, `prompt_dropped`,
+    /// `queue_held`, `queue_released`, `turn_started`, `prompt_steered`, `update`, `permission_requested`,
+    /// `permission_resolved`, `turn_ended`, `agent_started`, `agent_exited`, `state`, `git_branch`, `note`,
     /// `session_closed`, `corrupt`.
     kind: String,
     /// What the kind says. Of `update`: an ACP session update, exactly as the agent sent it.
@@ -336,6 +348,8 @@ pub struct EventSchema {
 pub enum EventData {
     /// `session_opened`
     SessionOpened(SessionOpened),
+    /// `session_changed`
+    SessionChanged(SessionChanged),
     /// `writer_opened`
     WriterOpened(WriterOpened),
     /// `prompt_queued`
@@ -456,6 +470,7 @@ macro_rules! event_kinds {
 
 event_kinds! {
     SessionOpened => "session_opened",
+    SessionChanged => "session_changed",
     WriterOpened => "writer_opened",
     PromptQueued => "prompt_queued",
     PromptDropped => "prompt_dropped",

@@ -10,7 +10,8 @@ use crate::code::ApiError;
 use crate::environment::CapturedEnvironment;
 use crate::ids::{AnswerId, IncomingId, PermissionId, Process, PromptId, RequestId, SessionId, WorkerId};
 use crate::session::{
-    Cause, Consent, ContentBlock, Head, PermissionMode, SessionSnapshot, SessionSpec, WhenBusy,
+    Cause, ChangedSetting, Consent, ContentBlock, Head, PermissionMode, SessionChange, SessionSettings,
+    SessionSnapshot, SessionSpec, WhenBusy,
 };
 
 /// The protocol that this build speaks. A supervisor also speaks the one before.
@@ -158,6 +159,15 @@ pub enum Action {
         /// Front end and user, for the journal.
         via: String,
     },
+    /// Change the session's settings: all that is asked for, or nothing.
+    Change {
+        /// The session.
+        session: SessionId,
+        /// What changes.
+        change: Box<SessionChange>,
+        /// Front end and user, for the journal.
+        via: String,
+    },
     /// End the session for good, its history kept. A running turn is interrupted.
     Close {
         /// The session.
@@ -284,6 +294,13 @@ pub enum Reply {
         option: Option<String>,
         /// Whether the agent may.
         allowed: bool,
+    },
+    /// The settings were changed.
+    Changed {
+        /// As they are now.
+        settings: Box<SessionSettings>,
+        /// What came of each that was asked for.
+        changed: Vec<ChangedSetting>,
     },
     /// Refused.
     Error {

@@ -1,5 +1,6 @@
 //! The words for a session and its turns, shared by journal, protocol and API.
 
+mod change;
 pub mod content;
 mod delegation;
 mod limits;
@@ -14,6 +15,10 @@ use crate::environment::needed;
 use crate::ids::{AnswerId, PermissionId, Process, PromptId, SessionId, SessionName, WorkerId};
 use crate::usage::{Usage, Used};
 
+pub use change::{
+    ChangedSetting, LimitsChange, MAX_SECONDS, OptionsChange, Patch, SessionChange, SessionSettings,
+    TakesEffect,
+};
 pub use content::ContentBlock;
 pub use delegation::MAX_DEPTH;
 pub use limits::Limits;
@@ -197,7 +202,8 @@ pub enum Consent {
     OwnCommand,
 }
 
-/// A session's settings, fixed at creation, kept in `session.json` and never inherited from a terminal (N8).
+/// A session's settings, kept in `session.json` and never inherited from a terminal (N8). Fixed at creation but for its
+/// mode and options, which a person may change ([`SessionChange`]).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct SessionSpec {
@@ -225,6 +231,19 @@ pub struct SessionSpec {
     pub lineage: Vec<SessionId>,
     /// When it was created.
     pub created_at: Timestamp,
+}
+
+impl SessionSpec {
+    /// What of it can change.
+    #[must_use]
+    pub fn settings(&self) -> SessionSettings {
+        SessionSettings { permission_mode: self.permission_mode, options: self.options.clone() }
+    }
+
+    /// Takes changed settings.
+    pub fn take(&mut self, settings: SessionSettings) {
+        (self.permission_mode, self.options) = (settings.permission_mode, settings.options);
+    }
 }
 
 /// How far a session's journal is committed.
@@ -402,6 +421,9 @@ pub struct SessionSnapshot {
     /// What all its turns have used.
     #[serde(default, skip_serializing_if = "Used::is_empty")]
     pub used: Used,
+    /// Its settings, while a worker holds it and they are not those that it was created with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settings: Option<Box<SessionSettings>>,
     /// The worker that holds it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub worker: Option<WorkerId>,
@@ -434,6 +456,7 @@ impl SessionSnapshot {
             kept_awake: None,
             git_branch: None,
             used: Used::default(),
+            settings: None,
             worker: None,
             updated_at: now,
         }

@@ -340,6 +340,11 @@ impl AgentPreset {
             && own.is_some_and(|own| (own.driver, &own.command) == (self.driver, &self.command))
     }
 
+    /// Whether `resume` is still what the built-in agent of its name has, which another driver speaks with.
+    pub(crate) fn inherits_resume(&self) -> bool {
+        built_in::find(&self.name).is_some_and(|own| own.driver != self.driver && own.resume == self.resume)
+    }
+
     fn wrong_env_file(&self) -> Option<String> {
         let file = self.env_file.as_ref()?;
         let is_path = (file.starts_with('/') || file.starts_with("~/")) && !file.contains('\0');

@@ -1,6 +1,6 @@
 //! The keys of an agent with `driver = "oneshot"`: a command for each prompt, and how its output is read.
 
-use crate::agents::{AgentPreset, Driver, PerMode};
+use crate::agents::{AgentPreset, Driver, PerMode, ResumeBy};
 use crate::value::choice;
 
 /// What a command writes to its standard output.
@@ -54,6 +54,9 @@ pub(crate) fn check(agent: &AgentPreset) -> Vec<(&'static str, String)> {
             complain("resume_args", "`{session}` stands in none of them");
         }
     }
+    if let Some(wrong) = wrong_resume(agent) {
+        complain("resume", wrong);
+    }
     if agent.resume_args.iter().any(|arg| arg.contains('\0')) {
         complain("resume_args", "it contains a NUL");
     }
@@ -61,6 +64,20 @@ pub(crate) fn check(agent: &AgentPreset) -> Vec<(&'static str, String)> {
         complain("command", "the program itself cannot have a placeholder");
     }
     complaints
+}
+
+/// What of `resume` an agent without ACP cannot obey, where it is not merely what the built-in agent of its name has.
+fn wrong_resume(agent: &AgentPreset) -> Option<&'static str> {
+    let wrong = match agent.resume {
+        _ if agent.driver == Driver::Acp => return None,
+        ResumeBy::Load => {
+            "an agent without ACP has no `session/load`: `resume_args` bring its session back (\"resume\"), or nothing \
+             does (\"none\")"
+        }
+        ResumeBy::Resume if agent.resume_args.is_empty() => "an agent without ACP needs `resume_args` for it",
+        ResumeBy::Auto | ResumeBy::Resume | ResumeBy::None => return None,
+    };
+    (!agent.inherits_resume()).then_some(wrong)
 }
 
 #[cfg(test)]
@@ -108,6 +125,14 @@ mod tests {
     }
 
     #[test]
+    fn what_a_built_in_agent_says_of_acp_does_not_bind_a_command_of_its_name() {
+        let text = "[agents.pi]\ndriver = \"oneshot\"\ncommand = [\"pi\", \"-p\"]\n";
+        assert_eq!(parse(text, "t").unwrap().agents["pi"].resume, ResumeBy::Load);
+        let never = parse("[agents.claude-cli]\nresume = \"none\"\n", "t").unwrap();
+        assert_eq!(never.agents["claude-cli"].resume, ResumeBy::None);
+    }
+
+    #[test]
     fn what_does_not_fit_together_is_refused_with_its_place() {
         let agent = |rest: &str| format!("[agents.a]\ncommand = [\"x\"]\n{rest}\n");
         for (rest, said) in [
@@ -121,6 +146,10 @@ mod tests {
             ("driver = \"oneshot\"\nmode_args = { ask = [\"a\\u0000\"] }", "NUL"),
             ("driver = \"oneshot\"\nmode_args = { ask = 3 }", "mode_args.ask` is"),
             ("driver = \"oneshot\"\nmode_args = { ask = [3] }", "mode_args.ask`: item 1 is"),
+            ("driver = \"oneshot\"\nresume = \"load\"", "4:10"),
+            ("driver = \"oneshot\"\nresume = \"load\"", "has no `session/load`"),
+            ("driver = \"claude-stream\"\nresume = \"load\"", "4:10"),
+            ("driver = \"oneshot\"\nresume = \"resume\"", "needs `resume_args`"),
             ("driver = \"onshot\"", "did you mean \"oneshot\"?"),
         ] {
             let error = parse(&agent(rest), "t").unwrap_err().to_string();

@@ -49,6 +49,8 @@ pub(crate) const fn status(code: Code) -> StatusCode {
         Code::InvalidValue
         | Code::DirectoryNotAllowed
         | Code::AgentNotFound
+        | Code::ModelNotFound
+        | Code::OptionNotFound
         | Code::ConfigInvalid
         | Code::NotSupported
         | Code::ContentNotSupported
@@ -90,7 +92,7 @@ pub(crate) const fn status(code: Code) -> StatusCode {
         | Code::TooManyChildren
         | Code::TooManyRequests => StatusCode::TOO_MANY_REQUESTS,
         Code::Overloaded | Code::WorkerGone | Code::ShuttingDown => StatusCode::SERVICE_UNAVAILABLE,
-        Code::AgentFailed => StatusCode::BAD_GATEWAY,
+        Code::AgentFailed | Code::AgentRefused => StatusCode::BAD_GATEWAY,
         Code::ProtocolMismatch => StatusCode::UPGRADE_REQUIRED,
         Code::SessionReadOnly | Code::StorageFailed => StatusCode::INSUFFICIENT_STORAGE,
         Code::TimedOut => StatusCode::GATEWAY_TIMEOUT,

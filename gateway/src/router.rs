@@ -64,7 +64,7 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
     let api = OpenApiRouter::new()
         .routes(routes!(daemon::health_v1))
         .routes(routes!(sessions::list, sessions::create))
-        .routes(routes!(sessions::show, sessions::remove))
+        .routes(routes!(sessions::show, sessions::change, sessions::remove))
         .routes(routes!(sessions::prompt))
         .routes(routes!(sessions::cancel))
         .routes(routes!(sessions::close))

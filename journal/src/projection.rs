@@ -28,8 +28,10 @@ const TURN_STARTS: usize = 256;
 /// The state of a session, as of one record.
 #[derive(Debug, Clone)]
 pub struct Projection {
-    /// The session's settings; none if the first record is lost.
+    /// The session's settings as they are now; none if the first record is lost.
     pub spec: Option<SessionSpec>,
+    /// The settings are not those of the first record any more.
+    pub changed: bool,
     /// Where the session stands.
     pub state: SessionState,
     /// Why, where the state needs a reason.
@@ -135,6 +137,7 @@ impl Default for Projection {
     fn default() -> Self {
         Self {
             spec: None,
+            changed: false,
             state: SessionState::Queued,
             why: None,
             turn: None,
@@ -169,6 +172,12 @@ impl Projection {
         self.touch(record.seq, record.at);
         match &record.event {
             Event::SessionOpened(opened) => self.spec = Some(opened.spec.clone()),
+            Event::SessionChanged(changed) => {
+                self.changed = true;
+                if let Some(spec) = &mut self.spec {
+                    spec.take(spec.settings().changed(&changed.changes));
+                }
+            }
             Event::WriterOpened(opened) => self.epoch = self.epoch.max(opened.epoch),
             Event::PromptQueued(queued) => self.queued(record.seq, queued),
             Event::PromptDropped(dropped) => self.dropped(dropped.prompt, dropped.cause),
@@ -253,6 +262,7 @@ impl Projection {
             kept_awake: None,
             git_branch: self.git_branch.clone(),
             used: self.used.clone(),
+            settings: None,
             worker: None,
             updated_at: self.updated_at,
         }

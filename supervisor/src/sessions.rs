@@ -18,7 +18,7 @@ use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
 use skep_common::api::{ProcessUsage, SessionInfo, WaitingPermission};
 use skep_common::ids::{Process, SessionId, SessionName, WorkerId};
-use skep_common::session::{Head, SessionSnapshot, SessionSpec, SessionState, TurnOutcome};
+use skep_common::session::{Head, SessionSettings, SessionSnapshot, SessionSpec, SessionState, TurnOutcome};
 use skep_common::usage::Tokens;
 use tokio::sync::watch;
 
@@ -184,9 +184,21 @@ impl Index {
         self.touch(id);
     }
 
+    /// Takes a session's settings, where they changed.
+    pub fn set_settings(&mut self, id: SessionId, settings: SessionSettings) {
+        let Some(entry) = self.entries.get_mut(&id) else { return };
+        if entry.spec.settings() != settings {
+            entry.spec.take(settings);
+            self.touch(id);
+        }
+    }
+
     /// Takes a session's latest state. Its head never goes back, but for a new writer epoch.
-    pub fn set_snapshot(&mut self, snapshot: SessionSnapshot) -> Option<SessionSnapshot> {
+    pub fn set_snapshot(&mut self, mut snapshot: SessionSnapshot) -> Option<SessionSnapshot> {
         let id = snapshot.id;
+        if let Some(settings) = snapshot.settings.take() {
+            self.set_settings(id, *settings);
+        }
         let entry = self.entries.get_mut(&id)?;
         let head = snapshot.head;
         let before = std::mem::replace(&mut entry.snapshot, snapshot);

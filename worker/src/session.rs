@@ -56,6 +56,7 @@ mod permissions;
 mod prompts;
 mod recap;
 mod resume;
+mod settings;
 mod timers;
 mod uses;
 
@@ -66,6 +67,7 @@ use journal::{Broken, note};
 use limits::Limit;
 use permissions::Asker;
 use prompts::{After, Delivery};
+use settings::{AgentSettings, Changing};
 use timers::{Deadlines, Timer};
 
 /// How many commands may wait for one session.
@@ -228,6 +230,11 @@ pub(crate) struct Session {
     /// What the agent was allowed that it may want done for it.
     grants: Grants,
     slot: Slot,
+    agent: AgentSettings,
+    /// A change of the settings that waits for the agent.
+    changing: Option<Changing>,
+    /// The settings are not those that the session was created with.
+    changed: bool,
     awake: Awake,
     agent_session: Option<String>,
     /// When the agent made that session (wall clock).
@@ -359,6 +366,7 @@ impl Session {
             self.append(std::iter::once(told).chain(waits).collect()).await?;
         }
         self.end_unaffordable().await?;
+        self.renew_agent().await?;
         if self.spec.ephemeral && self.served && self.is_at_rest() && self.turns.queued().is_empty() {
             self.end(Ending::close(Cause::Ephemeral), None).await?;
         }
@@ -413,6 +421,7 @@ impl Session {
                 self.answer(permission, answer, &decision, via).await
             }
             Action::ReleaseQueue { via, .. } => self.release_queue(via).await,
+            Action::Change { change, via, .. } => return self.change(id, *change, via).await,
             Action::Close { cause, .. } => return self.end(Ending::close(cause), Some(id)).await,
             Action::Release { cause: cause @ (Cause::Idle | Cause::Memory), .. } => {
                 return self.hibernate(cause, Some(id)).await;

@@ -113,6 +113,15 @@ impl Client {
         self.call(Method::POST, path, Some(body)).await.map(drop)
     }
 
+    /// PATCH.
+    pub(crate) async fn patch<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<T, ClientError> {
+        decode(self.call(Method::PATCH, path, Some(encode(body)?)).await?).await
+    }
+
     /// DELETE.
     pub(crate) async fn delete(&self, path: &str) -> Result<(), ClientError> {
         self.call(Method::DELETE, path, None).await.map(drop)

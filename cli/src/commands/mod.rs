@@ -27,6 +27,7 @@ pub(crate) mod ps;
 pub(crate) mod release;
 pub(crate) mod rm;
 pub(crate) mod run;
+pub(crate) mod set;
 pub(crate) mod token;
 pub(crate) mod version;
 pub(crate) mod wait;
@@ -49,6 +50,7 @@ pub(crate) async fn run(ctx: &Context, command: Command) -> Outcome {
         Command::Inbox(_) => inbox::run(ctx).await,
         Command::Allow(args) => answer::allow(ctx, &args).await,
         Command::Deny(args) => answer::deny(ctx, &args).await,
+        Command::Set(args) => set::run(ctx, &args).await,
         Command::Cancel(args) => cancel::run(ctx, &args).await,
         Command::Release(args) => release::run(ctx, &args).await,
         Command::Close(args) => close::run(ctx, &args).await,

@@ -43,6 +43,8 @@ pub(crate) fn sessions(sessions: &[SessionInfo], columns: Columns, now: Timestam
             plain(ago(session.updated_at, now)),
         ];
         if columns == Columns::Long {
+            row.push(plain(words::mode(session.permission_mode)));
+            row.push(plain(session.options.model.as_deref().map_or_else(|| "-".into(), one_line)));
             row.extend(used(&session.used).map(plain));
             row.extend(taken(session.agent_usage).map(plain));
             row.push(plain(session.parent().map_or_else(|| String::from("-"), short)));
@@ -56,7 +58,7 @@ pub(crate) fn sessions(sessions: &[SessionInfo], columns: Columns, now: Timestam
     });
     let mut header = vec!["ID", "NAME", "STATE", "AGENT", "AGE"];
     if columns == Columns::Long {
-        header.extend(["TURNS", "TOKENS", "COST", "MEMORY", "CPU", "OPENED BY"]);
+        header.extend(["MODE", "MODEL", "TURNS", "TOKENS", "COST", "MEMORY", "CPU", "OPENED BY"]);
     }
     header.push("DIRECTORY");
     aligned(&header, rows, stream)

@@ -7,8 +7,8 @@ use super::ProcessUsage;
 use crate::environment::needed;
 use crate::ids::{PromptId, SessionId, SessionName, WorkerId};
 use crate::session::{
-    AgentProcess, Cause, Head, PendingPermission, PermissionMode, SessionKind, SessionOptions, SessionState,
-    TurnInfo, TurnSummary,
+    AgentProcess, Cause, ChangedSetting, Head, PendingPermission, PermissionMode, SessionKind,
+    SessionOptions, SessionState, TurnInfo, TurnSummary,
 };
 use crate::usage::Used;
 
@@ -209,6 +209,16 @@ pub struct Opener {
 
 const fn daemon_kind() -> SessionKind {
     SessionKind::Daemon
+}
+
+/// The answer to `PATCH /sessions/{id}`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct SettingsChanged {
+    /// The session as it is now.
+    pub session: SessionInfo,
+    /// What came of each setting that the request named.
+    pub changed: Vec<ChangedSetting>,
 }
 
 /// `POST /sessions/{id}/cancel`. No running turn is no error.

@@ -1,11 +1,13 @@
 //! What a session may be given beyond its agent, directory and mode: one place for every setting that has a default.
 //!
-//! The options are fixed at creation and kept in `session.json` with the rest of the spec. They carry no secret.
+//! The options are given at creation and kept in `session.json` with the rest of the spec; most can be changed later
+//! (`change.rs`). They carry no secret.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::change::MAX_SECONDS;
 use super::mcp::{MAX_SERVERS, McpServer};
 use super::{Limits, SessionRule, WhenBusy};
 
@@ -13,7 +15,7 @@ use super::{Limits, SessionRule, WhenBusy};
 const MAX_WORD: usize = 500;
 
 /// How many of the agent's own options may be set.
-const MAX_SET: usize = 64;
+pub(super) const MAX_SET: usize = 64;
 
 /// What brings a session back whose agent, worker or machine died. Whatever it says, the turn that was cut off is not
 /// run again.
@@ -47,6 +49,12 @@ pub struct SessionOptions {
     /// Seconds until a permission request that nobody answers is denied; the configured time where none is given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub permission_timeout_seconds: Option<u64>,
+    /// Seconds that a turn may take whose prompt does not say; the configured time where none is given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub turn_timeout_seconds: Option<u64>,
+    /// Seconds without a turn after which it hibernates; the configured time where none is given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub idle_timeout_seconds: Option<u64>,
     /// The agent's model, by the agent's own name for it; the agent's choice where none is given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
@@ -88,6 +96,14 @@ impl SessionOptions {
             ("rules", differs(self.rules.as_ref(), has.rules.as_ref())),
             ("resume", differs(self.resume.as_ref(), has.resume.as_ref())),
             ("permission_timeout_seconds", differs(timeouts.0.as_ref(), timeouts.1.as_ref())),
+            (
+                "turn_timeout_seconds",
+                differs(self.turn_timeout_seconds.as_ref(), has.turn_timeout_seconds.as_ref()),
+            ),
+            (
+                "idle_timeout_seconds",
+                differs(self.idle_timeout_seconds.as_ref(), has.idle_timeout_seconds.as_ref()),
+            ),
             ("model", differs(self.model.as_ref(), has.model.as_ref())),
             ("set", differs(set, Some(&has.set))),
             ("mcp_servers", differs(servers, Some(&has.mcp_servers))),
@@ -105,6 +121,15 @@ impl SessionOptions {
     pub fn check(&self) -> Result<(), String> {
         if let Some(model) = &self.model {
             word(model).map_err(|why| format!("model {why}"))?;
+        }
+        for (name, seconds) in [
+            ("permission_timeout_seconds", self.permission_timeout_seconds),
+            ("turn_timeout_seconds", self.turn_timeout_seconds),
+            ("idle_timeout_seconds", self.idle_timeout_seconds),
+        ] {
+            if seconds.is_some_and(|seconds| !(1..=MAX_SECONDS).contains(&seconds)) {
+                return Err(format!("{name} must be 1 to {MAX_SECONDS}"));
+            }
         }
         if self.set.len() > MAX_SET {
             return Err(format!("set has more than {MAX_SET} options"));

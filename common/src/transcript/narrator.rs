@@ -62,6 +62,9 @@ impl Narrator {
                 )
             }
             Event::QueueReleased(released) => quiet(format!("queue released by {}", released.via)),
+            Event::SessionChanged(changed) => {
+                quiet(format!("settings changed by {}: {}", changed.by, changed.changes.in_words()))
+            }
             Event::PermissionRequested(request) => {
                 // Told when it turns out to be a person's: a mode or a rule may answer it at once.
                 let wish = words::wish(&request.tool_kind, &request.title);

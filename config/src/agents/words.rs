@@ -31,10 +31,11 @@ choice!(Driver { "acp" => Acp, "oneshot" => Oneshot, "claude-stream" => ClaudeSt
 /// How an agent's session is brought back in a new process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum ResumeBy {
-    /// By what the agent offers: `session/resume`, else `session/load`.
+    /// By what the agent offers: `session/resume`, else `session/load`; for agents without ACP, by `resume_args` where
+    /// there are any.
     #[default]
     Auto,
-    /// By `session/resume`, which replays nothing; for one-shot agents, by `resume_args`.
+    /// By `session/resume`, which replays nothing; for agents without ACP, by `resume_args`.
     Resume,
     /// By `session/load`, which replays the history.
     Load,

@@ -41,6 +41,7 @@ pub(crate) const RULES: &[Entry] = &[
     (Method::GET, "/sessions", reachable(Read)),
     (Method::POST, "/sessions", reachable(Prompt)),
     (Method::GET, "/sessions/{id}", one(Read)),
+    (Method::PATCH, "/sessions/{id}", one(Prompt)),
     (Method::DELETE, "/sessions/{id}", one(Admin)),
     (Method::POST, "/sessions/{id}/prompts", one(Prompt)),
     (Method::POST, "/sessions/{id}/cancel", one(Prompt)),
@@ -123,9 +124,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn q5_what_changes_state_takes_post_or_delete_and_never_only_read() {
+    fn q5_what_changes_state_takes_post_patch_or_delete_and_never_only_read() {
         for (method, path, rule) in RULES {
-            assert!([Method::GET, Method::POST, Method::DELETE].contains(method), "{path}");
+            assert!([Method::GET, Method::POST, Method::PATCH, Method::DELETE].contains(method), "{path}");
             let reads = rule.need == Need::Scope(Read);
             assert!(!reads || *method == Method::GET, "{method} {path}");
         }

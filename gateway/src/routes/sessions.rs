@@ -7,11 +7,11 @@ use axum::{Extension, Json};
 use serde::Deserialize;
 use skep_common::api::{
     CancelRequest, CloseRequest, CreateSession, DeleteQuery, PromptAccepted, PromptRequest, SessionInfo,
-    SessionList, SessionQuery,
+    SessionList, SessionQuery, SettingsChanged,
 };
 use skep_common::code::Code;
 use skep_common::keys::Scope;
-use skep_common::session::{Consent, PermissionMode, RuleVerdict};
+use skep_common::session::{Consent, PermissionMode, RuleVerdict, SessionChange, SessionRule};
 use skep_supervisor::engine::Caller;
 
 use crate::audit::Told;
@@ -118,12 +118,8 @@ pub(crate) async fn check_create(
         // What it may be given depends on the session that opens it, which the engine knows.
         return Ok(());
     }
-    let mode_allows = match request.permission_mode {
-        Some(PermissionMode::Bypass | PermissionMode::AcceptEdits) => true,
-        Some(PermissionMode::Ask | PermissionMode::Plan | PermissionMode::Deny) | None => false,
-    };
     let rules = request.options.rules.as_deref().unwrap_or_default();
-    if mode_allows || rules.iter().any(|rule| rule.action == RuleVerdict::Allow) {
+    if allows_unasked(request.permission_mode, rules) {
         asker.must_hold(Scope::Approve, "open a session that allows without asking")?;
         asker.must_be_outside("open a session that allows without asking").await?;
     }
@@ -172,6 +168,49 @@ pub(crate) async fn take_environment(
 )]
 pub(crate) async fn show(State(app): State<App>, names: Names) -> Result<Json<SessionInfo>, Failure> {
     Ok(Json(app.engine.session(names.first()).await?))
+}
+
+/// `PATCH /sessions/{id}`.
+#[utoipa::path(
+    patch,
+    path = "/sessions/{id}",
+    operation_id = "change_session",
+    tag = "sessions",
+    params(("id" = String, Path, description = "The session: its id, its name, or a unique beginning of either")),
+    request_body = SessionChange,
+    responses((status = 200, description = "All of it was changed; `changed` says when each setting takes effect", body = SettingsChanged)),
+)]
+pub(crate) async fn change(
+    State(app): State<App>,
+    asker: Asker,
+    names: Names,
+    By(caller): By,
+    Body(request): Body<SessionChange>,
+) -> Result<Json<SettingsChanged>, Failure> {
+    check_change(&asker, &request).await?;
+    let session = app.engine.session(names.first()).await?;
+    Ok(Json(app.engine.change(session.id, request, &caller).await?))
+}
+
+/// An agent must not loosen what holds it, nor raise its own limits: no process inside a session changes settings. To let
+/// a session do things without asking is to approve them ahead.
+async fn check_change(asker: &Asker, request: &SessionChange) -> Result<(), Failure> {
+    let rules = request.options.rules.wanted().map(Vec::as_slice).unwrap_or_default();
+    // Without its own rules, those that deny are gone too.
+    let loosens = !request.options.rules.is_keep();
+    if allows_unasked(request.permission_mode.wanted().copied(), rules) || loosens {
+        asker.must_hold(Scope::Approve, "let a session do things without asking")?;
+    }
+    asker.must_be_outside("change a session's settings").await
+}
+
+/// Whether something of it is done without anybody being asked.
+fn allows_unasked(mode: Option<PermissionMode>, rules: &[SessionRule]) -> bool {
+    let mode_allows = match mode {
+        Some(PermissionMode::Bypass | PermissionMode::AcceptEdits) => true,
+        Some(PermissionMode::Ask | PermissionMode::Plan | PermissionMode::Deny) | None => false,
+    };
+    mode_allows || rules.iter().any(|rule| rule.action == RuleVerdict::Allow)
 }
 
 /// `DELETE /sessions/{id}`.

@@ -289,6 +289,7 @@ impl Worker {
                 Action::Close { session, .. } => self.close(&request.worker, *session).await,
                 Action::Answer { .. }
                 | Action::ReleaseQueue { .. }
+                | Action::Change { .. }
                 | Action::Release { .. }
                 | Action::Unknown => {
                     Reply::Error { error: ApiError::new(Code::PermissionNotFound, "no such request") }

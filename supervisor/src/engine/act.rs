@@ -33,7 +33,9 @@ impl Core {
         let Some(entry) = self.index.get(id) else {
             return answer(reply, Err(not_found(&id.to_string())));
         };
-        if self.intake == Intake::Stopping && matches!(act, Act::Prompt { .. } | Act::ReleaseQueue { .. }) {
+        if self.intake == Intake::Stopping
+            && matches!(act, Act::Prompt { .. } | Act::ReleaseQueue { .. } | Act::Change { .. })
+        {
             return answer(reply, Err(shutting_down()));
         }
         let act = if entry.is_closed() { act } else { self.environed(id, act) };
@@ -84,7 +86,7 @@ impl Core {
                 self.drop_waiting_prompts(id, prompt);
                 answer(reply, Ok(self.done(id)));
             }
-            Act::Prompt { .. } | Act::Answer { .. } | Act::ReleaseQueue { .. } => {
+            Act::Prompt { .. } | Act::Answer { .. } | Act::ReleaseQueue { .. } | Act::Change { .. } => {
                 self.wait(id, Waiter::Act { act, reply, retried: false });
             }
         }
@@ -145,7 +147,12 @@ impl Core {
             (PendingWhat::Act { act: act @ Act::Close { .. }, reply, .. }, _) => {
                 self.wait_or_act(session, act, reply, now);
             }
-            (PendingWhat::Act { reply, .. }, done) => answer(reply, Ok(done)),
+            (PendingWhat::Act { reply, .. }, done) => {
+                if let Reply::Changed { settings, .. } = &done {
+                    self.index.set_settings(session, settings.as_ref().clone());
+                }
+                answer(reply, Ok(done));
+            }
         }
     }
 
@@ -165,7 +172,11 @@ fn act_on_stored(entry: &Entry, act: &Act) -> Stored {
     match act {
         Act::Prompt { repeatable: true, .. } if closed => Stored::Recall,
         Act::Prompt { .. } | Act::ReleaseQueue { .. } if closed => Stored::Answer(Err(session_closed())),
-        Act::Prompt { .. } => Stored::Wake,
+        Act::Change { .. } if closed => {
+            let message = "the session is closed; its settings are history";
+            Stored::Answer(Err(ApiError::new(Code::SessionClosed, message)))
+        }
+        Act::Prompt { .. } | Act::Change { .. } => Stored::Wake,
         Act::ReleaseQueue { .. } if snapshot.queued.is_empty() => done,
         Act::ReleaseQueue { .. } => Stored::Wake,
         Act::Cancel { prompt: Some(prompt), .. } if !closed && snapshot.queued.contains(prompt) => {

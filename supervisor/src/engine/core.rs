@@ -11,8 +11,8 @@ use skep_common::environment::CapturedEnvironment;
 use skep_common::ids::{AnswerId, IncomingId, PermissionId, PromptId, RequestId, SessionId, WorkerId};
 use skep_common::protocol::{Action, Decision, Reply};
 use skep_common::session::{
-    Cause, Consent, ContentBlock, Head, Resume, SessionFile, SessionSnapshot, SessionSpec, SessionState,
-    WhenBusy,
+    Cause, Consent, ContentBlock, Head, Resume, SessionChange, SessionFile, SessionSnapshot, SessionSpec,
+    SessionState, WhenBusy,
 };
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -97,6 +97,13 @@ pub(crate) enum Act {
         /// Front end and user.
         via: String,
     },
+    /// Change its settings.
+    Change {
+        /// What changes.
+        change: Box<SessionChange>,
+        /// Front end and user.
+        via: String,
+    },
     /// End the session for good.
     Close {
         /// Person or killed.
@@ -135,6 +142,7 @@ impl Act {
                 Action::Answer { session, permission, answer, decision, via }
             }
             Self::ReleaseQueue { via } => Action::ReleaseQueue { session, via },
+            Self::Change { change, via } => Action::Change { session, change, via },
             Self::Close { cause } => Action::Close { session, cause },
         }
     }
@@ -431,6 +439,7 @@ impl Core {
     fn take_recovered(&mut self, file: SessionFile, now: Timestamp) {
         let id = file.spec.id;
         let blank = || SessionSnapshot::blank(id, SessionState::Hibernated, now);
+        self.index.set_settings(id, file.spec.settings());
         let Some(before) = self.index.set_snapshot(file.snapshot.unwrap_or_else(blank)) else { return };
         let Some(entry) = self.index.get(id) else { return };
         let cause = entry.snapshot().last_turn.as_ref().and_then(|turn| turn.cause);

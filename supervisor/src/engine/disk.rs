@@ -158,7 +158,9 @@ pub(crate) fn recover(dir: &Path, spec: &SessionSpec, cause: Cause) -> Result<Bo
     if !needs_keys && snapshot.state.is_live() || snapshot.state == SessionState::Queued {
         snapshot.state = SessionState::Hibernated;
     }
-    let file = SessionFile { spec: spec.clone(), snapshot: Some(snapshot) };
+    // A change that its dead holder had journalled and not told.
+    let own = recovered.projection.spec.filter(|own| own.id == spec.id);
+    let file = SessionFile { spec: own.unwrap_or_else(|| spec.clone()), snapshot: Some(snapshot) };
     persist(dir, &file);
     Ok(Box::new(file))
 }
@@ -210,7 +212,8 @@ async fn close_now(dir: &Path, spec: &SessionSpec, cause: Cause) -> Result<Box<S
     opened.writer.close().await.map_err(|error| failed(&error))?;
     drop((journals, thread));
     let (projection, head) = Projection::load(dir).map_err(|error| failed(&error))?;
-    let file = SessionFile { spec: spec.clone(), snapshot: Some(projection.snapshot(spec.id, head)) };
+    let snapshot = Some(projection.snapshot(spec.id, head));
+    let file = SessionFile { spec: projection.spec.unwrap_or_else(|| spec.clone()), snapshot };
     persist(dir, &file);
     Ok(Box::new(file))
 }
@@ -238,7 +241,7 @@ pub(crate) fn recall(dir: &Path, act: &Act) -> Result<Reply, ApiError> {
             let error = ApiError::new(Code::AlreadyResolved, "the permission request was decided before");
             Some(Err(error.with_details(serde_json::json!({ "by": resolved.by }))))
         }
-        Act::Cancel { .. } | Act::ReleaseQueue { .. } | Act::Close { .. } => None,
+        Act::Cancel { .. } | Act::ReleaseQueue { .. } | Act::Change { .. } | Act::Close { .. } => None,
     });
     done.unwrap_or_else(|| {
         Err(match act {

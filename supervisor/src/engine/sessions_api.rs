@@ -5,13 +5,16 @@ use std::path::Path;
 use jiff::Timestamp;
 use skep_common::api::{
     AgentInfo, AgentList, AnswerAccepted, AnswerRequest, CancelRequest, CloseRequest, CreateSession,
-    PromptAccepted, PromptRequest, RunAccepted, SessionInfo, SessionList, SessionQuery, WaitingPermission,
+    PromptAccepted, PromptRequest, RunAccepted, SessionInfo, SessionList, SessionQuery, SettingsChanged,
+    WaitingPermission,
 };
 use skep_common::code::{ApiError, Code};
 use skep_common::ids::{AnswerId, PermissionId, PromptId, SessionId};
 use skep_common::protocol::Reply;
 use skep_common::session::content::fit;
-use skep_common::session::{Cause, ContentBlock, Head, MAX_RULES, SessionOptions};
+use skep_common::session::{
+    Cause, ContentBlock, Head, MAX_RULES, SessionChange, SessionOptions, SessionRule, WhenBusy,
+};
 use skep_config::permissions::Rule;
 use skep_config::{AgentPreset, Attachments, Settings, agents};
 use tokio::sync::watch;
@@ -118,7 +121,7 @@ impl Engine {
                 Choice::Default(self.check_agent(&settings, agent, path)?)
             }
         };
-        check_rules(&request.options)?;
+        check_rules(request.options.rules.as_deref().unwrap_or_default())?;
         let steers = settings.agent(agent.value()).is_ok_and(|preset| preset.driver.steers());
         let (cwd, roots) = (request.cwd, settings.session.allowed_roots.clone());
         let of_opener = descent.roots.clone();
@@ -310,6 +313,37 @@ impl Engine {
         self.session(&session.to_string()).await
     }
 
+    /// Changes a session's settings: all that is asked for, or nothing. A session that is not held by a worker is opened
+    /// for it; its agent is not started.
+    ///
+    /// # Errors
+    ///
+    /// `invalid_value`, `model_not_found`, `option_not_found`, `agent_refused`, `session_closed`, `session_busy`,
+    /// `worker_gone` (safe to repeat).
+    pub async fn change(
+        &self,
+        session: SessionId,
+        change: SessionChange,
+        caller: &Caller,
+    ) -> Result<SettingsChanged, ApiError> {
+        change.check().map_err(|why| invalid(&why))?;
+        check_rules(change.options.rules.wanted().map(Vec::as_slice).unwrap_or_default())?;
+        if change.options.when_busy.wanted() == Some(&WhenBusy::Steer) {
+            let agent = self.session(&session.to_string()).await?.agent;
+            if !self.settings().agent(&agent).is_ok_and(|preset| preset.driver.steers()) {
+                let message = format!("when_busy: agent `{agent}` takes no prompt into a turn that runs");
+                return Err(ApiError::new(Code::NotSupported, message));
+            }
+        }
+        let act = Act::Change { change: Box::new(change), via: caller.via.clone() };
+        match self.act(session, act).await? {
+            Reply::Changed { changed, .. } => {
+                Ok(SettingsChanged { session: self.session(&session.to_string()).await?, changed })
+            }
+            _ => Err(nonsense()),
+        }
+    }
+
     /// Answers a permission request. The first answer wins.
     ///
     /// # Errors
@@ -440,8 +474,7 @@ fn default_mode(
 }
 
 /// The session's own permission rules are such that they can be obeyed.
-fn check_rules(options: &SessionOptions) -> Result<(), ApiError> {
-    let rules = options.rules.as_deref().unwrap_or_default();
+fn check_rules(rules: &[SessionRule]) -> Result<(), ApiError> {
     if rules.len() > MAX_RULES {
         return Err(invalid(&format!("options.rules: a session takes at most {MAX_RULES} rules")));
     }

@@ -32,6 +32,9 @@ mod rows;
 mod options;
 
 #[cfg(test)]
+mod settings;
+
+#[cfg(test)]
 mod people;
 
 #[cfg(test)]

@@ -15,10 +15,11 @@ use serde_json::value::RawValue;
 use skep_common::ids::PromptId;
 use skep_common::session::ContentBlock;
 use tokio::sync::{mpsc, watch};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_util::task::TaskTracker;
 
 use super::attached::filled;
+use super::choices;
 use super::client::desk::Desk;
 use super::client::uses::{Decided, UseId, Wish};
 use super::connection::{CallError, Connection, Deaf};
@@ -30,6 +31,7 @@ use super::oneshot::ending::Finished;
 pub use super::start::Started;
 use super::start::handshake;
 use super::stderr;
+use super::step::Step;
 use super::stop;
 pub use super::stop::Stop;
 use super::warm::{Template, Warmed};
@@ -69,6 +71,8 @@ pub(crate) enum ToAgent {
         /// What.
         decided: Decided,
     },
+    /// Set something of its session; one at a time, answered by [`Said::Set`].
+    Set(Box<Step>),
 }
 
 /// What comes from an agent.
@@ -104,6 +108,8 @@ pub(crate) enum Said {
     Steered,
     /// The answer to the prompt.
     Answered(Result<outcome::Stop, String>),
+    /// What it answered to [`ToAgent::Set`], or why there is no answer.
+    Set(Result<Box<RawValue>, String>),
     /// A remark about what it said.
     Note(String),
 }
@@ -286,6 +292,7 @@ impl Driver {
     /// Serves until the agent is to stop or cannot go on.
     async fn serve(&mut self, connection: &mut Connection) -> End {
         loop {
+            let patience = connection.setting.map(|(_, until)| until);
             let outbox = self.outbox.clone();
             let read = async {
                 // No room, no read: an agent that floods waits for the journal.
@@ -297,6 +304,7 @@ impl Driver {
                 () = Stop::told(&mut self.stop) => return End::Told,
                 command = self.inbox.recv() => Event::Command(command),
                 read = read => Event::Read(read),
+                () = come(patience) => Event::Unset,
             };
             let done = match event {
                 Event::Command(Some(command)) => {
@@ -314,6 +322,11 @@ impl Driver {
                     }
                 }
                 Event::Command(None) | Event::Read(Ok(None)) => return End::Told,
+                Event::Unset => {
+                    let given_up = connection.give_up_setting();
+                    self.say(FromAgent::Said(vec![Said::Set(Err(String::from("it does not answer")))])).await;
+                    given_up
+                }
                 // Nothing that was understood is a sign of life, too.
                 Event::Read(Ok(Some((room, batch)))) => match self.interpret(connection, batch).await {
                     Err(End::Told) => return End::Told,
@@ -409,8 +422,17 @@ impl Driver {
 }
 
 enum Event<'a> {
+    /// What is to be set was not answered in time.
+    Unset,
     Command(Option<ToAgent>),
     Read(Result<Option<(mpsc::Permit<'a, FromAgent>, Batch)>, CallError>),
+}
+
+async fn come(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
 }
 
 fn obey(connection: &mut Connection, desk: &mut Desk, command: ToAgent) -> Result<(), Deaf> {
@@ -428,6 +450,11 @@ fn obey(connection: &mut Connection, desk: &mut Desk, command: ToAgent) -> Resul
         ToAgent::Cancel => {
             desk.turn_is_cancelled();
             connection.cancel()
+        }
+        ToAgent::Set(step) => {
+            let call = connection.request(step.method(), &step.params(&session))?;
+            connection.setting = Some((call, Instant::now() + choices::PATIENCE));
+            Ok(())
         }
         ToAgent::Use { number, decided } => {
             desk.decided(number, decided, connection.host());

@@ -7,20 +7,16 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use serde_json::value::RawValue;
-use serde_json::{Value, json};
 use skep_common::sanitise::one_line;
 use tokio::time::timeout;
 
-use super::connection::{CallError, Connection};
-use super::mode::{choices, texts};
-use crate::acp::message::{clip, read};
+use super::connection::Connection;
+use super::offer::{Choice, Offer, known};
+use super::step::{Sets, Step};
+use crate::acp::message::clip;
 
 /// How long an agent may take to change a setting.
-const PATIENCE: Duration = Duration::from_secs(10);
-
-/// How many names a message lists.
-const NAMED: usize = 20;
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What a session asks for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -53,104 +49,34 @@ impl Wanted {
 /// Why the agent does not serve the session.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum ChoiceRefused {
-    #[error("it does not offer the model `{model}`{}", known(offered))]
+    #[error("it does not offer the model `{model}`{}", offering(offered))]
     Model { model: String, offered: Vec<String> },
     #[error("it lets nobody choose its model; its preset needs `model_args`")]
     NoModels,
-    #[error("it has no option `{key}`{}", known(offered))]
+    #[error("it has no option `{key}`{}", offering(offered))]
     Option { key: String, offered: Vec<String> },
-    #[error("its option `{key}` does not take `{value}`{}", known(offered))]
+    #[error("its option `{key}` does not take `{value}`{}", offering(offered))]
     Value { key: String, value: String, offered: Vec<String> },
     #[error("`{key}` could not be set to `{value}`: {why}")]
     Failed { key: String, value: String, why: String },
 }
 
-fn known(offered: &[String]) -> String {
-    if offered.is_empty() {
-        return String::new();
-    }
-    let shown: Vec<String> =
-        offered.iter().take(NAMED).map(|name| one_line(&clip(name, 80)).into_owned()).collect();
-    let more = offered.len().saturating_sub(NAMED);
-    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-    format!("; it offers {}{more}", shown.join(", "))
+fn offering(offered: &[String]) -> String {
+    if offered.is_empty() { String::new() } else { format!("; it offers {}", known(offered)) }
 }
 
-/// What the agent offers, as it said when the session was opened.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-struct Offer {
-    options: Vec<Choice>,
-    /// By `session/set_model`.
-    models: Option<Choice>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-struct Choice {
-    id: String,
-    is_model: bool,
-    /// It is on or off, and not one of a list.
-    is_switch: bool,
-    current: String,
-    values: Vec<String>,
-}
-
-impl Offer {
-    fn of(opened: &Value) -> Self {
-        let options = opened["configOptions"].as_array().into_iter().flatten();
-        let models = &opened["models"];
-        Self {
-            options: options.filter_map(Choice::of).collect(),
-            models: models["currentModelId"].as_str().map(|current| Choice {
-                id: String::from("model"),
-                is_model: true,
-                is_switch: false,
-                current: current.to_owned(),
-                values: texts(&models["availableModels"], "modelId"),
-            }),
-        }
-    }
-}
-
-impl Choice {
-    fn of(option: &Value) -> Option<Self> {
-        let is_switch = option["type"] == "boolean";
-        let current = &option["currentValue"];
-        Some(Self {
-            id: option["id"].as_str()?.to_owned(),
-            is_model: option["category"] == "model",
-            is_switch,
-            current: current
-                .as_bool()
-                .map(|on| on.to_string())
-                .or_else(|| Some(current.as_str()?.to_owned()))?,
-            values: if is_switch {
-                vec![String::from("true"), String::from("false")]
-            } else {
-                choices(&option["options"])
-            },
-        })
-    }
-
-    fn offers(&self, value: &str) -> bool {
-        self.current == value || self.values.iter().any(|known| known == value)
-    }
-}
-
-/// Sets what the session asks for. `opened` is the answer that opened it.
-pub(super) async fn set(
-    connection: &mut Connection,
-    wanted: &Wanted,
-    opened: &RawValue,
-) -> Result<(), ChoiceRefused> {
-    if wanted.model.is_none() && wanted.options.is_empty() {
-        return Ok(());
-    }
-    let offer = Offer::of(&read::<Value>(opened).unwrap_or_default());
+/// How what is wanted is set, in order; nothing that is set already.
+///
+/// # Errors
+///
+/// When the agent does not offer something of it.
+pub(crate) fn plan(wanted: &Wanted, offer: &Offer) -> Result<Vec<Step>, ChoiceRefused> {
+    let mut steps = Vec::new();
     if let Some(model) = &wanted.model {
-        set_model(connection, model, wanted.named_at_start, &offer).await?;
+        steps.extend(model_step(model, wanted.named_at_start, offer)?);
     }
     for (key, value) in &wanted.options {
-        let Some(option) = offer.options.iter().find(|option| option.id == *key) else {
+        let Some(option) = offer.option(key) else {
             let offered = offer.options.iter().map(|option| option.id.clone()).collect();
             return Err(ChoiceRefused::Option { key: key.clone(), offered });
         };
@@ -158,114 +84,111 @@ pub(super) async fn set(
             let (key, value) = (key.clone(), value.clone());
             return Err(ChoiceRefused::Value { key, value, offered: option.values.clone() });
         }
-        set_option(connection, option, value).await?;
+        if option.current != *value {
+            steps.push(Step::by_option(Sets::Option(key.clone()), option, value));
+        }
     }
-    Ok(())
+    Ok(steps)
 }
 
-async fn set_model(
-    connection: &mut Connection,
-    model: &str,
-    named_at_start: bool,
-    offer: &Offer,
-) -> Result<(), ChoiceRefused> {
-    let options: Vec<&Choice> = offer.options.iter().filter(|option| option.is_model).collect();
-    if let Some(option) = options.iter().find(|option| option.offers(model)) {
-        return set_option(connection, option, model).await;
+fn model_step(model: &str, named_at_start: bool, offer: &Offer) -> Result<Option<Step>, ChoiceRefused> {
+    if let Some(option) = offer.model_options().find(|option| option.offers(model)) {
+        return Ok((option.current != model).then(|| Step::by_option(Sets::Model, option, model)));
     }
     if let Some(models) = offer.models.as_ref().filter(|models| models.offers(model)) {
-        if models.current == model {
-            return Ok(());
-        }
-        let params = json!({"sessionId": connection.session, "modelId": model});
-        return call(connection, "session/set_model", &params, ("model", model)).await.map(drop);
+        return Ok((models.current != model).then(|| Step::by_model(models, model)));
     }
-    let lists = options.into_iter().chain(&offer.models);
-    let offered: Vec<String> = lists.flat_map(|choice| choice.values.iter().cloned()).collect();
+    let offered = offered_models(offer);
     match (offered.is_empty(), named_at_start) {
-        (true, true) => Ok(()),
+        (true, true) => Ok(None),
         (true, false) => Err(ChoiceRefused::NoModels),
         (false, _) => Err(ChoiceRefused::Model { model: model.to_owned(), offered }),
     }
 }
 
-async fn set_option(connection: &mut Connection, option: &Choice, value: &str) -> Result<(), ChoiceRefused> {
-    if option.current == value {
-        return Ok(());
-    }
-    let mut params = json!({"sessionId": connection.session, "configId": option.id, "value": value});
-    if option.is_switch {
-        params["type"] = json!("boolean");
-        params["value"] = json!(value == "true");
-    }
-    let answer = call(connection, "session/set_config_option", &params, (&option.id, value)).await?;
-    let answer = Offer::of(&read::<Value>(&answer).unwrap_or_default());
-    match answer.options.into_iter().find(|now| now.id == option.id) {
-        Some(now) if now.current != value => {
-            let why = format!("it says that it is `{}`", one_line(&clip(&now.current, 80)));
-            Err(ChoiceRefused::Failed { key: option.id.clone(), value: value.to_owned(), why })
-        }
-        Some(_) | None => Ok(()),
-    }
+/// The models that the agent names.
+fn offered_models(offer: &Offer) -> Vec<String> {
+    let lists = offer.model_options().chain(&offer.models);
+    lists.flat_map(|choice: &Choice| choice.values.iter().cloned()).collect()
 }
 
-async fn call(
+/// Sets what the session asks for, once it was opened.
+pub(super) async fn set(
     connection: &mut Connection,
-    method: &'static str,
-    params: &Value,
-    (key, value): (&str, &str),
-) -> Result<Box<RawValue>, ChoiceRefused> {
-    let failed = |why: String| ChoiceRefused::Failed { key: key.to_owned(), value: value.to_owned(), why };
-    match timeout(PATIENCE, connection.call(method, params)).await {
-        Ok(Ok(answer)) => Ok(answer),
-        Ok(Err(error)) => Err(failed(in_words(&error))),
+    wanted: &Wanted,
+    offer: &mut Offer,
+) -> Result<(), ChoiceRefused> {
+    for step in plan(wanted, offer)? {
+        take(connection, &step, offer).await.map_err(|why| ChoiceRefused::Failed {
+            key: step.name().to_owned(),
+            value: step.value.clone(),
+            why,
+        })?;
+    }
+    Ok(())
+}
+
+async fn take(connection: &mut Connection, step: &Step, offer: &mut Offer) -> Result<(), String> {
+    let params = step.params(&connection.session);
+    match timeout(PATIENCE, connection.call(step.method(), &params)).await {
+        Ok(Ok(answer)) => step.answered(&answer, offer),
+        Ok(Err(error)) => Err(one_line(&clip(&error.to_string(), 300)).into_owned()),
         Err(_) => {
             // Whether or not it listens, nothing waits for it any more.
             let _told = connection.give_up_call();
-            Err(failed(String::from("it does not answer")))
+            Err(String::from("it does not answer"))
         }
     }
-}
-
-fn in_words(error: &CallError) -> String {
-    one_line(&clip(&error.to_string(), 300)).into_owned()
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
-    #[test]
-    fn models_and_options_are_found_in_what_an_agent_offers() {
-        let offer = Offer::of(&json!({
-            "models": {"currentModelId": "a", "availableModels": [{"modelId": "a"}, {"modelId": "b"}, 7]},
+    fn offer() -> Offer {
+        Offer::of(&json!({
+            "models": {"currentModelId": "a", "availableModels": [{"modelId": "a"}, {"modelId": "b"}]},
             "configOptions": [
-                {"id": "m", "category": "model", "currentValue": "x", "options": [
-                    {"value": "x"}, {"group": "g", "options": [{"value": "y"}]},
-                ]},
+                {"id": "m", "category": "model", "currentValue": "x", "options": [{"value": "x"}, {"value": "y"}]},
                 {"id": "brave", "type": "boolean", "currentValue": false},
-                {"id": "broken"}, 3,
             ],
-        }));
-        assert_eq!(offer.models.as_ref().unwrap().values, ["a", "b"]);
-        let ids: Vec<_> = offer.options.iter().map(|option| (option.id.as_str(), option.is_model)).collect();
-        assert_eq!(ids, [("m", true), ("brave", false)]);
-        assert!(
-            offer.options[0].offers("y") && offer.options[1].offers("true") && !offer.options[0].offers("z")
-        );
-        for hostile in [json!(null), json!([]), json!({"models": 5, "configOptions": {"a": [1]}})] {
-            assert_eq!(Offer::of(&hostile), Offer::default());
-        }
+        }))
+    }
+
+    fn wanted(model: Option<&str>, options: &[(&str, &str)]) -> Wanted {
+        let options = options.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+        Wanted { model: model.map(str::to_owned), named_at_start: false, options: options.collect() }
     }
 
     #[test]
-    fn a_refusal_names_what_there_is_and_not_without_end() {
-        let offered: Vec<String> = (0..500).map(|n| format!("model-{n}")).collect();
-        let refused = ChoiceRefused::Model { model: String::from("x"), offered }.to_string();
-        assert!(
-            refused.starts_with("it does not offer the model `x`; it offers model-0, model-1,"),
-            "{refused}"
+    fn what_is_wanted_is_set_where_the_agent_offers_it() {
+        let steps = |model, options: &[(&str, &str)]| {
+            let steps = plan(&wanted(model, options), &offer()).unwrap();
+            steps.iter().map(|step| (step.method(), step.value.clone())).collect::<Vec<_>>()
+        };
+        let option = "session/set_config_option";
+        assert_eq!(steps(Some("y"), &[("brave", "true")]), [(option, "y".into()), (option, "true".into())]);
+        assert_eq!(steps(Some("b"), &[]), [("session/set_model", "b".into())]);
+        assert_eq!(steps(Some("x"), &[("brave", "false")]), [], "it is so already");
+        assert_eq!(steps(Some("a"), &[]), []);
+    }
+
+    #[test]
+    fn what_is_not_offered_is_refused_whole() {
+        let refused = |model, options: &[(&str, &str)]| plan(&wanted(model, options), &offer()).unwrap_err();
+        let says = |refused: ChoiceRefused| refused.to_string();
+        assert_eq!(
+            says(refused(Some("z"), &[("brave", "true")])),
+            "it does not offer the model `z`; it offers x, y, a, b"
         );
-        assert!(refused.ends_with("model-19 and 480 more"), "{refused}");
+        assert_eq!(says(refused(Some("y"), &[("tone", "1")])), "it has no option `tone`; it offers m, brave");
+        let value = says(refused(None, &[("brave", "very")]));
+        assert_eq!(value, "its option `brave` does not take `very`; it offers true, false");
+        let none = Offer::default();
+        assert_eq!(plan(&wanted(Some("z"), &[]), &none), Err(ChoiceRefused::NoModels));
+        let named = Wanted { named_at_start: true, ..wanted(Some("z"), &[]) };
+        assert_eq!(plan(&named, &none), Ok(Vec::new()));
     }
 }

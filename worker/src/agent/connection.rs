@@ -31,6 +31,8 @@ pub(super) struct Connection {
     early: Vec<(String, Box<RawValue>)>,
     /// The prompt that waits for its answer.
     pub(super) prompt: Option<u64>,
+    /// The request that sets something, and until when its answer is waited for.
+    pub(super) setting: Option<(u64, Instant)>,
     /// The tree at the turn's beginning, where that matters.
     pub(super) before: Before,
     /// The turn was cancelled.
@@ -72,6 +74,7 @@ impl Connection {
             session: String::new(),
             early: Vec::new(),
             prompt: None,
+            setting: None,
             before: Before::default(),
             cancelled: false,
             cancelled_at: None,
@@ -219,7 +222,16 @@ impl Connection {
 
     /// Tells the agent that the last request's answer is not wanted any more.
     pub(super) fn give_up_call(&self) -> Result<(), Deaf> {
-        self.notify("$/cancel_request", &serde_json::json!({"requestId": self.last_call}))
+        self.give_up(self.last_call)
+    }
+
+    /// The same of the request that sets something.
+    pub(super) fn give_up_setting(&mut self) -> Result<(), Deaf> {
+        self.setting.take().map_or(Ok(()), |(call, _)| self.give_up(call))
+    }
+
+    fn give_up(&self, call: u64) -> Result<(), Deaf> {
+        self.notify("$/cancel_request", &serde_json::json!({"requestId": call}))
     }
 
     /// The settings that the agent told before it was ready, once.

@@ -4,7 +4,7 @@ use super::acp::Said;
 use super::client::desk::Desk;
 use super::connection::{Connection, Deaf};
 use super::wire;
-use crate::acp::message::{self, Message};
+use crate::acp::message::{self, Message, RpcError};
 use crate::acp::peer::Batch;
 
 /// Ends what a cancelled turn left running before its answer is told.
@@ -54,6 +54,13 @@ pub(super) async fn interpret(
                         Ok(result) => Ok(wire::stop(&result)),
                         Err(error) => Err(message::clip(&error.to_string(), 2000)),
                     }));
+                } else if let Some((call, _)) = connection.setting
+                    && id.number() == Some(call)
+                {
+                    connection.setting = None;
+                    let refused =
+                        |error: RpcError| format!("it answered: {}", message::clip(&error.to_string(), 300));
+                    said.push(Said::Set(result.map_err(refused)));
                 }
             }
         }

@@ -3,12 +3,13 @@
 
 use std::time::Duration;
 
-use serde_json::value::RawValue;
-use serde_json::{Value, json};
+use serde_json::Value;
 use skep_common::sanitise::one_line;
 use tokio::time::timeout;
 
 use super::connection::{CallError, Connection};
+use super::offer::Offer;
+use super::step::{Sets, Step};
 use crate::acp::message::{clip, read};
 
 /// How long an agent may take to change its mode.
@@ -17,75 +18,37 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// The update by which an agent names its mode.
 const UPDATE: &str = "current_mode_update";
 
-/// How many of an agent's modes are named in a message.
-const NAMED: usize = 12;
-
-/// The modes that an agent offers, as it said when the session was opened.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-struct Offer {
-    /// The configuration option by which the mode is set.
-    option: Option<Modes>,
-    /// The modes that `session/set_mode` takes.
-    modes: Option<Modes>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-struct Modes {
-    id: String,
-    current: String,
-    ids: Vec<String>,
-}
-
-impl Offer {
-    fn of(value: &Value) -> Self {
-        let options = value["configOptions"].as_array().into_iter().flatten();
-        let option = options.filter(|option| option["category"] == "mode").find_map(|option| {
-            Some(Modes {
-                id: option["id"].as_str()?.to_owned(),
-                current: option["currentValue"].as_str()?.to_owned(),
-                ids: choices(&option["options"]),
-            })
-        });
-        let modes = value["modes"]["currentModeId"].as_str().map(|current| Modes {
-            id: String::new(),
-            current: current.to_owned(),
-            ids: texts(&value["modes"]["availableModes"], "id"),
-        });
-        Self { option, modes }
-    }
-
-    /// All modes, for people.
-    fn names(&self) -> String {
-        let offered = self.option.as_ref().or(self.modes.as_ref());
-        let ids = offered.map(|modes| modes.ids.as_slice()).unwrap_or_default();
-        let names: Vec<_> = ids.iter().take(NAMED).map(|id| one_line(&clip(id, 60)).into_owned()).collect();
-        if names.is_empty() {
-            String::from("it offers none")
-        } else {
-            format!("it offers {}", names.join(", "))
+/// How the mode is set: by the configuration option, else by `session/set_mode`; none if it is set already.
+///
+/// # Errors
+///
+/// When the agent does not offer it, in words.
+pub(crate) fn plan(wanted: &str, offer: &Offer) -> Result<Option<Step>, String> {
+    let listed = |modes: &&super::offer::Choice| modes.values.iter().any(|id| id == wanted);
+    let by_mode = offer.modes.as_ref().filter(listed);
+    match (offer.mode_option().filter(listed), by_mode) {
+        (Some(option), _) if option.current == wanted => Ok(None),
+        (Some(option), by_mode) => {
+            let otherwise = by_mode.map(|modes| Step::by_mode(modes, wanted));
+            Ok(Some(Step::by_option(Sets::Mode, option, wanted).or(otherwise)))
         }
+        (None, Some(modes)) if modes.current == wanted => Ok(None),
+        (None, Some(modes)) => Ok(Some(Step::by_mode(modes, wanted))),
+        (None, None) => Err(offer.mode_names()),
     }
 }
 
-/// The values of a choice, whether or not they come in groups.
-pub(super) fn choices(options: &Value) -> Vec<String> {
-    let grouped = options.as_array().into_iter().flatten();
-    texts(options, "value")
-        .into_iter()
-        .chain(grouped.flat_map(|group| texts(&group["options"], "value")))
-        .collect()
+/// What people are told where the mode is not set.
+pub(crate) fn not_set(wanted: &str, why: &str) -> String {
+    format!(
+        "the agent's own permission mode could not be set to `{wanted}`: {why}; \
+         skep decides what it asks for, but not what it does without asking"
+    )
 }
 
-/// The texts under this key of the list's items.
-pub(super) fn texts(list: &Value, key: &str) -> Vec<String> {
-    let items = list.as_array().into_iter().flatten();
-    items.filter_map(|item| item[key].as_str().map(ToOwned::to_owned)).collect()
-}
-
-/// Sets the mode; what to tell people if it is not set afterwards. `opened` is the answer that opened the session.
-pub(super) async fn set(connection: &mut Connection, wanted: &str, opened: &RawValue) -> Option<String> {
-    let offer = Offer::of(&read::<Value>(opened).unwrap_or_default());
-    let why = match timeout(PATIENCE, try_set(connection, wanted, &offer)).await {
+/// Sets the mode in a session that was just opened; what to tell people if it is not set afterwards.
+pub(super) async fn set(connection: &mut Connection, wanted: &str, offer: &mut Offer) -> Option<String> {
+    let why = match timeout(PATIENCE, try_set(connection, wanted, offer)).await {
         Ok(Ok(())) => return None,
         Ok(Err(why)) => why,
         Err(_) => {
@@ -94,47 +57,31 @@ pub(super) async fn set(connection: &mut Connection, wanted: &str, opened: &RawV
             String::from("it does not answer")
         }
     };
-    Some(format!(
-        "the agent's own permission mode could not be set to `{wanted}`: {why}; \
-         skep decides what it asks for, but not what it does without asking"
-    ))
+    Some(not_set(wanted, &why))
 }
 
-/// By the configuration option, else by `session/set_mode`.
-async fn try_set(connection: &mut Connection, wanted: &str, offer: &Offer) -> Result<(), String> {
-    let mut refused = None;
-    if let Some(option) = offer.option.as_ref().filter(|option| option.ids.iter().any(|id| id == wanted)) {
-        if option.current == wanted {
-            return Ok(());
-        }
-        match by_option(connection, wanted, option).await {
+async fn try_set(connection: &mut Connection, wanted: &str, offer: &mut Offer) -> Result<(), String> {
+    let mut next = plan(wanted, offer)?;
+    while let Some(step) = next {
+        match take(connection, &step, offer).await {
             Ok(()) => return Ok(()),
-            Err(why) => refused = Some(why),
+            Err(why) => next = Some(*step.otherwise.ok_or(why)?),
         }
     }
-    if let Some(modes) = offer.modes.as_ref().filter(|modes| modes.ids.iter().any(|id| id == wanted)) {
-        if modes.current == wanted && refused.is_none() {
-            return Ok(());
-        }
-        return by_mode(connection, wanted).await;
-    }
-    Err(refused.unwrap_or_else(|| offer.names()))
+    Ok(())
 }
 
-async fn by_option(connection: &mut Connection, wanted: &str, option: &Modes) -> Result<(), String> {
-    let params = json!({"sessionId": connection.session, "configId": option.id, "value": wanted});
-    let answer = connection.call("session/set_config_option", &params).await.map_err(in_words)?;
-    let answer = Offer::of(&read::<Value>(&answer).unwrap_or_default());
-    let now = answer.option.map(|option| option.current).or_else(|| told(connection));
-    is_set(wanted, now)
-}
-
-async fn by_mode(connection: &mut Connection, wanted: &str) -> Result<(), String> {
+async fn take(connection: &mut Connection, step: &Step, offer: &mut Offer) -> Result<(), String> {
     connection.forget(UPDATE);
-    let params = json!({"sessionId": connection.session, "modeId": wanted});
-    connection.call("session/set_mode", &params).await.map_err(in_words)?;
-    // The answer says nothing but yes; an update says more.
-    is_set(wanted, told(connection))
+    let params = step.params(&connection.session);
+    let answer = connection.call(step.method(), &params).await.map_err(in_words)?;
+    step.answered(&answer, offer)?;
+    match told(connection) {
+        Some(now) if now != step.value => {
+            Err(format!("it says that it is in mode `{}`", one_line(&clip(&now, 60))))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The mode that the agent's last update named.
@@ -143,43 +90,26 @@ fn told(connection: &Connection) -> Option<String> {
     params["update"]["currentModeId"].as_str().map(ToOwned::to_owned)
 }
 
-fn is_set(wanted: &str, now: Option<String>) -> Result<(), String> {
-    match now {
-        Some(now) if now != wanted => {
-            Err(format!("it says that it is in mode `{}`", one_line(&clip(&now, 60))))
-        }
-        _ => Ok(()),
-    }
-}
-
 fn in_words(error: CallError) -> String {
     one_line(&clip(&error.to_string(), 300)).into_owned()
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
-    fn modes_are_found_in_options_groups_and_lists() {
-        let value = json!({
-            "modes": {"currentModeId": "a", "availableModes": [{"id": "a"}, {"id": "b"}, {"name": "no id"}, 3]},
-            "configOptions": [
-                {"id": "model", "category": "model", "currentValue": "x", "options": [{"value": "x"}]},
-                {"id": "m", "category": "mode", "currentValue": "c", "options": [
-                    {"value": "c"}, {"group": "g", "options": [{"value": "d"}]},
-                ]},
-            ],
-        });
-        let offer = Offer::of(&value);
-        let modes = offer.modes.clone().unwrap();
-        assert_eq!((modes.current.as_str(), modes.ids), ("a", vec!["a".to_owned(), "b".to_owned()]));
-        let option = offer.option.clone().unwrap();
-        assert_eq!((option.id.as_str(), option.current.as_str()), ("m", "c"));
-        assert_eq!(option.ids, ["c", "d"]);
-        assert_eq!(offer.names(), "it offers c, d");
-        for hostile in [json!(null), json!([]), json!({"modes": 5, "configOptions": {"a": [1]}})] {
-            assert_eq!(Offer::of(&hostile), Offer::default());
-        }
+    fn a_mode_is_set_by_its_option_else_by_its_list() {
+        let option = json!({"id": "m", "category": "mode", "currentValue": "c", "options": [{"value": "c"}, {"value": "b"}]});
+        let modes = json!({"currentModeId": "a", "availableModes": [{"id": "a"}, {"id": "b"}]});
+        let offer = Offer::of(&json!({"configOptions": [option], "modes": modes}));
+        assert_eq!(plan("c", &offer), Ok(None));
+        let step = plan("b", &offer).unwrap().unwrap();
+        assert_eq!(step.method(), "session/set_config_option");
+        assert_eq!(step.otherwise.unwrap().method(), "session/set_mode");
+        assert_eq!(plan("a", &offer), Ok(None), "the list has it already");
+        assert_eq!(plan("z", &offer), Err(String::from("it offers c, b")));
     }
 }

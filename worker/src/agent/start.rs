@@ -11,6 +11,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::connection::{CallError, Connection};
 use super::launch::Launch;
+use super::offer::Offer;
 use super::wire::{self, Abilities};
 use super::{auth, choices, mode};
 
@@ -32,6 +33,10 @@ pub struct Started {
     pub takes: Takes,
     /// Remarks for people: a context that could not be brought back, a mode that could not be set.
     pub notes: Vec<String>,
+    /// What can be set of its session while it runs; none if nothing can.
+    pub offer: Option<Offer>,
+    /// Whether it can be started anew with its context.
+    pub returns: bool,
 }
 
 /// What is known of a process once it has answered `initialize`.
@@ -92,10 +97,11 @@ pub(super) async fn open(connection: &mut Connection, launch: &Launch) -> Result
         Some(opened) => opened,
         None => open_new(connection, launch, &servers, &mut signed_in).await?,
     };
+    let mut offer = Offer::read(&opened);
     if let Some(wanted) = &launch.mode {
-        notes.extend(mode::set(connection, wanted, &opened).await);
+        notes.extend(mode::set(connection, wanted, &mut offer).await);
     }
-    choices::set(connection, &launch.choices, &opened)
+    choices::set(connection, &launch.choices, &mut offer)
         .await
         .map_err(|refused| format!("agent `{}` cannot serve the session: {refused}", launch.agent))?;
     Ok(Started {
@@ -106,6 +112,8 @@ pub(super) async fn open(connection: &mut Connection, launch: &Launch) -> Result
         // Every ACP agent takes links.
         takes: Takes { words: true, ..connection.abilities.takes },
         notes,
+        offer: Some(offer),
+        returns: returns(connection, launch),
     })
 }
 
@@ -180,6 +188,11 @@ async fn bring_back(
         return Ok(Err(error.to_string()));
     }
     Ok(Ok((context, opened)))
+}
+
+/// Whether a session of it can be brought back.
+fn returns(connection: &Connection, launch: &Launch) -> bool {
+    launch.resume_by != ResumeBy::None && (connection.abilities.resume || connection.abilities.load)
 }
 
 /// Whether an agent that could not bring back a session still has it, in words, where it can tell.

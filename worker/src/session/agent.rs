@@ -67,7 +67,9 @@ impl Session {
                     self.unstartable = Some(refused.to_string());
                     return;
                 }
-                let (title, resume_args) = (preset.title.clone(), preset.resume_args.clone());
+                let resumes = preset.resume != ResumeBy::None;
+                let resume_args = preset.resume_args.iter().filter(|_| resumes).cloned().collect();
+                let title = preset.title.clone();
                 let takes = preset.takes().unwrap_or_default();
                 let agent = ClaudeStream { launch, title, takes, resume_args };
                 self.slot = Slot::Starting(agent.start(exe, &self.shared.tracker));
@@ -180,6 +182,7 @@ impl Session {
         self.takes = Some(started.takes);
         let process = AgentProcess { title: started.title, process: started.tree.root.clone() };
         self.awake.agent_started(started.tree);
+        self.agent.started(started.offer, started.returns);
         self.left = None;
         self.slot = match std::mem::replace(&mut self.slot, Slot::Empty) {
             Slot::Starting(agent) => Slot::Ready(agent, process),
@@ -196,7 +199,7 @@ impl Session {
         if ready && !self.prompted {
             self.begin_turn();
         }
-        Ok(())
+        if ready { self.settings_after_start().await } else { Ok(()) }
     }
 
     /// Prepares a recap for an agent that has forgotten; a remark about it. The shell agent would run it as a command.
@@ -223,6 +226,7 @@ impl Session {
         for said in said {
             match said {
                 Said::Update(update) => {
+                    self.agent.hear(&update);
                     told |= self.turns.running().is_some() && self.meter.update(&update);
                     if !self.seen.work && self.turns.running().is_some() {
                         self.seen.work = is_work(&update);
@@ -235,6 +239,10 @@ impl Session {
                     }
                 }
                 Said::Note(text) => updates.push(note("warn", text)),
+                Said::Set(answer) => {
+                    self.append(std::mem::take(&mut updates)).await?;
+                    self.was_set(answer).await?;
+                }
                 Said::Permission { id, request } => {
                     self.append(std::mem::take(&mut updates)).await?;
                     self.asked(id, request).await?;
@@ -290,6 +298,7 @@ impl Session {
     async fn command_finished(&mut self, finished: Finished) -> Result<(), Broken> {
         self.slot = Slot::Empty;
         self.awake.agent_gone();
+        self.agent.gone();
         if let Some(status) = finished.status {
             let stopped = self.turns.cancel_cause().unwrap_or(self.stopped_for);
             let cause = if finished.stopped { stopped } else { Cause::Finished };
@@ -315,6 +324,7 @@ impl Session {
         if let Some(status) = gone.status {
             self.append(vec![Event::AgentExited(AgentExited { status, cause })]).await?;
         }
+        self.settings_after_end().await?;
         if self.turns.running().is_none() {
             if !told {
                 self.remark("warn", format!("the agent ended by itself: {}", gone.why)).await?;

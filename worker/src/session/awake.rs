@@ -118,6 +118,11 @@ impl Session {
         }
     }
 
+    /// What the session still runs beside its agent, in words.
+    pub(super) async fn awake_for(&self) -> Option<String> {
+        told(&self.background().await)
+    }
+
     /// What the session still runs beside its agent.
     async fn background(&self) -> Vec<Newcomer> {
         let (Slot::Ready(..), Some(tree), Some(since)) = (&self.slot, &self.awake.tree, self.awake.since)

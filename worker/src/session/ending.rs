@@ -179,6 +179,7 @@ impl Session {
     /// Gives up the lease and says so. The last report about this session.
     async fn let_go(&mut self, asked: Vec<RequestId>, error: Option<ApiError>) {
         self.inbox.close();
+        self.give_up_change(error.as_ref());
         let mut snapshot = self.snapshot();
         snapshot.worker = None;
         self.published.send_replace(snapshot.clone());

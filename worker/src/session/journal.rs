@@ -118,6 +118,7 @@ impl Session {
             git_branch: self.branch.clone(),
             kept_awake: self.awake.kept_by().map(str::to_owned),
             used: self.used.clone(),
+            settings: self.changed.then(|| Box::new(self.spec.settings())),
             worker: Some(self.shared.worker.clone()),
             updated_at: Timestamp::now(),
         }
@@ -149,7 +150,8 @@ impl Session {
 
     /// Writes `session.json`: settings, and the state as a cache.
     pub(super) async fn save(&self, synced: bool) {
-        let file = SessionFile { spec: self.spec.clone(), snapshot: Some(self.snapshot()) };
+        let snapshot = SessionSnapshot { settings: None, ..self.snapshot() };
+        let file = SessionFile { spec: self.spec.clone(), snapshot: Some(snapshot) };
         save(self.dir.join("session.json"), &file, synced).await;
     }
 }

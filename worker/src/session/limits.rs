@@ -44,12 +44,12 @@ impl Session {
             false => self.used.turns.saturating_add(waiting),
         };
         let used = Used { turns, ..self.used.clone() };
-        match self.limits().used_up(&used).or_else(|| self.full()) {
+        let used_up = self.limits().used_up(&used);
+        let raise = |why| format!("{why}; `skep set` raises it");
+        let full = || self.full().map(|why| format!("{why}; start a new session to go on"));
+        match used_up.map(raise).or_else(full) {
             None => Ok(()),
-            Some(why) => {
-                let message = format!("{why}; start a new session to go on");
-                Err(ApiError::new(Code::LimitReached, message).into())
-            }
+            Some(message) => Err(ApiError::new(Code::LimitReached, message).into()),
         }
     }
 
@@ -82,7 +82,8 @@ impl Session {
     /// The time that the running turn has, by its prompt or by the settings.
     pub(super) fn turn_time(&self) -> Option<Duration> {
         let asked = self.turns.running()?.timeout_seconds.map(Duration::from_secs);
-        asked.or(self.shared.settings.session.turn_timeout)
+        let own = self.spec.options.turn_timeout_seconds.map(Duration::from_secs);
+        asked.or(own).or(self.shared.settings.session.turn_timeout)
     }
 
     /// The running turn's time is over.

@@ -4,6 +4,7 @@ use std::fs::DirBuilder;
 use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use skep_common::code::{ApiError, Code};
@@ -23,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::credentials::Credentials;
 use super::journal::{note, save};
+use super::settings::AgentSettings;
 use super::timers::Deadlines;
 use super::{Halt, Session, Shared, Slot};
 use crate::agent::updates::{Told, Updates};
@@ -113,7 +115,8 @@ impl Opening {
         }
         let head = *writer.head().borrow();
         let snapshot = projection.snapshot(self.spec.id, head);
-        let file = SessionFile { spec: self.spec.clone(), snapshot: Some(snapshot) };
+        let spec = projection.spec.clone().unwrap_or_else(|| self.spec.clone());
+        let file = SessionFile { spec, snapshot: Some(snapshot) };
         save(self.shared.session_dir(self.spec.id).join("session.json"), &file, false).await;
         Ok((writer, projection))
     }
@@ -165,7 +168,7 @@ impl Opening {
         }
     }
 
-    /// The actor. The journal's settings win: they are fixed when a session is created.
+    /// The actor. The journal's settings win: those of its first record, and all that was changed since.
     fn session(self, writer: Writer, projection: Projection) -> Session {
         let settings = &self.shared.settings.session;
         let limit = usize::try_from(settings.max_queued).unwrap_or(usize::MAX);
@@ -180,6 +183,7 @@ impl Opening {
             _ => (SessionState::Idle, None),
         };
         let spec = projection.spec.clone().unwrap_or(self.spec);
+        let idle = spec.options.idle_timeout_seconds.map(Duration::from_secs);
         Session {
             dir: self.shared.session_dir(spec.id),
             bell: Some(bell(&self.shared, spec.id, &writer)),
@@ -190,6 +194,9 @@ impl Opening {
             grants: Grants::default(),
             asked: std::collections::HashMap::new(),
             slot: Slot::Empty,
+            agent: AgentSettings::default(),
+            changing: None,
+            changed: projection.changed,
             awake: super::awake::Awake::default(),
             agent_session: projection.agent_session.clone(),
             agent_session_since: projection.agent_session_since,
@@ -212,7 +219,7 @@ impl Opening {
             on_disk: self.on_disk,
             told_full: false,
             limit: None,
-            deadlines: Deadlines::new(settings.idle_timeout),
+            deadlines: Deadlines::new(idle.unwrap_or(settings.idle_timeout)),
             ending: None,
             waits: None,
             takes: None,
@@ -234,7 +241,7 @@ impl Opening {
 }
 
 /// The session's own rules. One that cannot be read any more denies: it stood before others for a reason.
-fn own_rules(spec: &SessionSpec) -> Vec<Rule> {
+pub(super) fn own_rules(spec: &SessionSpec) -> Vec<Rule> {
     let rules = spec.options.rules.iter().flatten();
     rules.map(|rule| Rule::of_session(rule).unwrap_or_else(|_| Rule::denies_all())).collect()
 }

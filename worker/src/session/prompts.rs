@@ -221,7 +221,7 @@ impl Session {
         if self.turns.running().is_none() {
             return;
         }
-        self.deadlines.turn = self.turn_time().and_then(|time| Instant::now().checked_add(time));
+        self.deadlines.turn_begins(self.turn_time());
         self.seen = Seen::default();
         self.updates.turn_begins();
         self.grants.turn_begins();

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use super::Session;
 use super::journal::Broken;
+use super::settings::deadline;
 use crate::agent::acp::Stop;
 
 /// How long a working agent may give no sign of life before that is told.
@@ -42,32 +43,52 @@ pub(super) struct Deadlines {
     pub(super) end: Option<Instant>,
     pub(super) silence: Option<Instant>,
     pub(super) permissions: VecDeque<(Instant, PermissionId)>,
-    idle: Instant,
+    /// When the running turn began, as far as its time goes.
+    turn_began: Option<Instant>,
+    /// When something happened last.
+    touched: Instant,
     idle_after: Duration,
 }
 
 impl Deadlines {
     pub(super) fn new(idle_after: Duration) -> Self {
-        let idle = Instant::now() + idle_after;
         Self {
             turn: None,
             cancel: None,
             end: None,
             silence: None,
             permissions: VecDeque::new(),
-            idle,
+            turn_began: None,
+            touched: Instant::now(),
             idle_after,
         }
     }
 
     /// Something happened.
     pub(super) fn touch(&mut self) {
-        self.idle = Instant::now() + self.idle_after;
+        self.touched = Instant::now();
+    }
+
+    /// The session hibernates when nothing has happened for so long.
+    pub(super) fn idle_after(&mut self, time: Duration) {
+        self.idle_after = time;
+    }
+
+    /// The turn begins, and may take so long.
+    pub(super) fn turn_begins(&mut self, time: Option<Duration>) {
+        self.turn_began = Some(Instant::now());
+        self.turn_may_take(time);
+    }
+
+    /// The running turn may take so long, from its beginning on.
+    pub(super) fn turn_may_take(&mut self, time: Option<Duration>) {
+        self.turn = self.turn_began.and_then(|began| deadline(began, time));
     }
 
     /// The turn is over.
     pub(super) fn turn_ended(&mut self) {
         self.turn = None;
+        self.turn_began = None;
         self.cancel = None;
         self.silence = None;
         self.permissions.clear();
@@ -83,7 +104,7 @@ impl Deadlines {
             self.end.map(|at| (at, Timer::EndGrace)),
             self.silence.map(|at| (at, Timer::Silence)),
             permission,
-            at_rest.then_some((self.idle, Timer::Idle)),
+            at_rest.then_some((self.touched + self.idle_after, Timer::Idle)),
         ]
         .into_iter()
         .flatten()

@@ -61,6 +61,7 @@ pub(super) fn session_of(action: &Action) -> Option<SessionId> {
         | Action::Cancel { session, .. }
         | Action::Answer { session, .. }
         | Action::ReleaseQueue { session, .. }
+        | Action::Change { session, .. }
         | Action::Close { session, .. }
         | Action::Release { session, .. } => Some(*session),
         Action::Unknown => None,

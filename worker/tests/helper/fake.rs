@@ -76,6 +76,9 @@ impl Fake {
                 self.log = format!("model {}", params["modelId"].as_str().expect("a model"));
                 answer(&id, &json!({}));
             }
+            Some("session/set_config_option") if self.is("timid") && params["configId"] == "brave" => {
+                fail(&id, -32603, "not today");
+            }
             Some("session/set_config_option") if params["configId"] != "m" => self.set_option(&id, params),
             Some("session/set_config_option") => self.set_mode(&id, &params["value"], "option"),
             Some("session/load") if self.loses(&params["sessionId"]) => fail(&id, -32603, "the file is gone"),

@@ -13,5 +13,6 @@ mod options;
 mod process;
 mod quirks;
 mod session;
+mod settings;
 mod share;
 mod warm;

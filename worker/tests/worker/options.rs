@@ -59,7 +59,7 @@ fn what_an_agent_does_not_offer_ends_the_turn_and_is_named() {
             r#"{"set":{"brave":"x"}}"#,
             "its option `brave` does not take `x`; it offers true, false",
         ),
-        ("stubborn", r#"{"model":"big"}"#, "`llm` could not be set to `big`: it says that it is `small`"),
+        ("stubborn", r#"{"model":"big"}"#, "`model` could not be set to `big`: it says that it is `small`"),
     ] {
         let session = worker.open(agent, with(json));
         let (outcome, detail) = worker.detail(session, "say hi");

@@ -50,6 +50,46 @@ fn q3_a_token_of_one_session_reaches_that_session_and_does_what_its_scope_says()
 }
 
 #[test]
+fn q3_a_token_that_may_prompt_changes_settings_but_approves_nothing_ahead() {
+    let env = TestEnv::new();
+    let at = start(&env);
+    let owner = token(&env);
+    session(&env, "own");
+    session(&env, "other");
+    let of = |scope: &str| make(at, &owner, json!({"scopes": [scope], "session": "own"})).0;
+    let (reader, writer, approver) = (of("read"), of("prompt"), of("approve"));
+    let patch = |token: &str, session: &str, body: &Value| {
+        call(at, token, "PATCH", &format!("/sessions/{session}"), body)
+    };
+    let tighter = json!({"permission_mode": "plan", "options": {"limits": {"max_turns": 7}}});
+    let _refused = patch(&reader, "own", &tighter).refuses(403, "forbidden");
+    let _refused = patch(&writer, "other", &tighter).refuses(403, "forbidden");
+    let done = patch(&writer, "own", &tighter).is(200).json();
+    assert_eq!(done["session"]["permission_mode"], "plan", "{done}");
+    assert_eq!(done["changed"][1], json!({"setting": "limits.max_turns", "takes_effect": "now"}), "{done}");
+    for looser in [
+        json!({"permission_mode": "bypass"}),
+        json!({"permission_mode": "accept-edits"}),
+        json!({"options": {"rules": [{"tool": "execute", "action": "allow"}]}}),
+        json!({"options": {"rules": null}}),
+    ] {
+        let _refused = patch(&writer, "own", &looser).refuses(403, "forbidden");
+        let _done = patch(&owner, "own", &looser).is(200);
+    }
+    // Approving alone is no order to change anything.
+    let _refused = patch(&approver, "own", &tighter).refuses(403, "forbidden");
+    for (body, status, code) in [
+        (json!({"name": "x"}), 400, "invalid_request"),
+        (json!({"options": {"limits": {"max_turns": "many"}}}), 400, "invalid_request"),
+        (json!({"permission_mode": null}), 422, "invalid_value"),
+        (json!({"options": {"idle_timeout_seconds": 0}}), 422, "invalid_value"),
+        (json!({"options": {"rules": [{"tool": "teleport", "action": "deny"}]}}), 422, "invalid_value"),
+    ] {
+        let _refused = patch(&owner, "own", &body).refuses(status, code);
+    }
+}
+
+#[test]
 fn q3_revoking_a_token_takes_effect_at_once_and_ends_its_streams() {
     let env = TestEnv::new();
     let at = start(&env);

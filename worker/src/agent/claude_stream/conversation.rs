@@ -93,8 +93,8 @@ impl Conversation {
                 let _asked = id.number().and_then(|id| self.asked.remove(&id));
                 Vec::new()
             }
-            // It uses nothing of skep's.
-            ToAgent::Use { .. } => Vec::new(),
+            // It uses nothing of skep's, and offers nothing that could be set.
+            ToAgent::Use { .. } | ToAgent::Set(_) => Vec::new(),
         }
     }
 

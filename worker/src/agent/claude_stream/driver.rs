@@ -148,6 +148,8 @@ impl Driver {
             context,
             takes: self.agent.takes,
             notes: note.into_iter().chain(self.agent.launch.mcp.unused()).collect(),
+            offer: None,
+            returns: !self.agent.resume_args.is_empty(),
         };
         self.title = Some(Started { notes: Vec::new(), ..started.clone() });
         self.say(FromAgent::Started(started)).await;

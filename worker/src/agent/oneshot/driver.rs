@@ -148,6 +148,7 @@ impl Driver {
                     | ToAgent::Steer(..)
                     | ToAgent::Permission { .. }
                     | ToAgent::TakenBack(_)
+                    | ToAgent::Set(_)
                     | ToAgent::Use { .. },
                 ) => {}
             }
@@ -170,7 +171,14 @@ impl Driver {
                 biased;
                 () = Stop::told(&mut self.stop) => return End::Stopped,
                 order = self.inbox.recv() => match order {
-                    Some(ToAgent::Prompt(_) | ToAgent::Steer(..) | ToAgent::Permission { .. } | ToAgent::TakenBack(_) | ToAgent::Use { .. }) => continue,
+                    Some(
+                        ToAgent::Prompt(_)
+                        | ToAgent::Steer(..)
+                        | ToAgent::Permission { .. }
+                        | ToAgent::TakenBack(_)
+                        | ToAgent::Set(_)
+                        | ToAgent::Use { .. },
+                    ) => continue,
                     Some(ToAgent::Cancel) | None => return End::Stopped,
                 },
                 _ = command.child.exited() => return End::Exited,
@@ -264,6 +272,8 @@ impl Driver {
             context,
             takes: Takes::default(),
             notes: self.run.launch.mcp.unused().into_iter().collect(),
+            offer: None,
+            returns: false,
         };
         self.say(FromAgent::Started(started)).await;
     }

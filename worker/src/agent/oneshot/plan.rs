@@ -9,7 +9,7 @@ use std::ffi::OsString;
 use serde_json::json;
 use serde_json::value::{RawValue, to_raw_value};
 use skep_common::session::{PermissionMode, PermissionOption, SessionOptions};
-use skep_config::{AgentPreset, Output};
+use skep_config::{AgentPreset, Output, ResumeBy};
 
 use crate::acp::message::clip;
 use crate::agent::wire::{self, PermissionAsk};
@@ -71,7 +71,8 @@ pub(crate) fn plan(
     }
     let named = options.model.as_deref().map(|model| preset.model_arguments(model).collect::<Vec<_>>());
     let mut model = named.unwrap_or_default();
-    let session = session.filter(|id| is_session(id) && !preset.resume_args.is_empty());
+    let resumes = !preset.resume_args.is_empty() && preset.resume != ResumeBy::None;
+    let session = session.filter(|id| is_session(id) && resumes);
     let mut resume: Option<Vec<String>> =
         session.map(|id| preset.resume_args.iter().map(|arg| arg.replace("{session}", id)).collect());
     let keeps = preset.mode_args.of(mode);
@@ -226,6 +227,17 @@ mod tests {
         ] {
             assert_eq!(args(command, mode, prompt, session), expected, "{command:?} {prompt:?} {session:?}");
         }
+    }
+
+    #[test]
+    fn a_preset_that_says_so_is_never_resumed() {
+        let planned = |resume| {
+            let preset = AgentPreset { resume, ..preset(&["x"]) };
+            plan(&preset, (PermissionMode::Ask, &SessionOptions::default()), "hi", Some("s")).unwrap()
+        };
+        assert_eq!(planned(ResumeBy::Auto).args, ["--resume", "s"]);
+        let never = planned(ResumeBy::None);
+        assert!(never.args.is_empty() && never.resumed.is_none(), "{never:?}");
     }
 
     #[test]

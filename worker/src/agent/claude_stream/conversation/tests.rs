@@ -17,6 +17,7 @@ fn told(outs: Option<Vec<Out>>) -> String {
         }
         Out::Say(Said::Wants(_)) => unreachable!("it uses nothing of skep's"),
         Out::Say(Said::TakesBack(id)) => format!("never mind {}", id.number().unwrap()),
+        Out::Say(Said::Set(answer)) => format!("set {}", answer.is_ok()),
         Out::Say(Said::Note(text)) => format!("note {text}"),
         Out::Say(Said::Steered) => unreachable!("the driver says that"),
         Out::Session(id) => format!("<{id}>"),
