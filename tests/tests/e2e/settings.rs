@@ -25,14 +25,15 @@ fn n2_changed_settings_are_shown_journalled_and_outlive_worker_and_daemon() {
     let changed = changes(&env, "s");
     assert_eq!(changed.len(), 1, "{changed:?}");
     assert_eq!(changed[0]["changes"]["permission_mode"], "plan", "{changed:?}");
-    assert!(changed[0]["by"].as_str().unwrap().starts_with("cli "), "{changed:?}");
+    assert!(changed[0]["by"].as_str().unwrap().contains("cli uid="), "{changed:?}");
     let logs = env.skep(["logs", "s"]).run().ok();
-    assert!(format!("{}{}", logs.stdout, logs.stderr).contains("settings changed by cli"), "{logs}");
+    assert!(format!("{}{}", logs.stdout, logs.stderr).contains("settings changed by skep-cli"), "{logs}");
 
     let worker = env.skep(["--json", "worker", "ls"]).run().ok().json();
     let worker = worker["workers"][0]["process"]["pid"].clone();
     procs::signal(env.daemon_pid(), Signal::SIGKILL);
     procs::signal(number(&worker), Signal::SIGKILL);
+    let _again = env.skep(["daemon", "start"]).run().ok();
     let shown = env.skep(["ps", "--long"]).run().ok();
     assert!(shown.stdout.contains("plan"), "{shown}");
     let session = env.wait_session("s", "the session", |_| true);
