@@ -25,6 +25,9 @@ pub struct Recipe {
     pub loses_young_sessions: bool,
     /// It takes an answer that broke off for a whole one.
     pub takes_half_for_whole: bool,
+    /// Two models that can be chosen: by the agent's name for it, and as it stands in the request to the model; none if it
+    /// has but the one that its user configured.
+    pub models: Option<[(&'static str, &'static str); 2]>,
 }
 
 /// Qwen Code.
@@ -46,6 +49,7 @@ pub const QWEN: Recipe = Recipe {
     run: "run",
     loses_young_sessions: false,
     takes_half_for_whole: false,
+    models: None,
 };
 
 /// Gemini CLI.
@@ -70,6 +74,10 @@ pub const GEMINI: Recipe = Recipe {
     run: "run",
     loses_young_sessions: true,
     takes_half_for_whole: true,
+    models: Some([
+        ("gemini-2.5-pro", "/gemini-2.5-pro:"),
+        ("gemini-3-flash-preview", "/gemini-3-flash-preview:"),
+    ]),
 };
 
 /// opencode.
@@ -84,12 +92,13 @@ pub const OPENCODE: Recipe = Recipe {
     ],
     configure: |home, url| {
         let model = json!({"name": "Stub", "tool_call": true, "limit": {"context": 100_000, "output": 8000}});
+        let models = json!({"stub-model": model, "other-model": model});
         let settings = json!({
             "provider": {"stub": {
                 "npm": "@ai-sdk/openai-compatible",
                 "name": "Stub",
                 "options": {"baseURL": format!("{url}/v1"), "apiKey": "none"},
-                "models": {"stub-model": model},
+                "models": models,
             }},
             "model": "stub/stub-model",
             "small_model": "stub/stub-model",
@@ -102,6 +111,7 @@ pub const OPENCODE: Recipe = Recipe {
     run: "run",
     loses_young_sessions: false,
     takes_half_for_whole: false,
+    models: Some([("stub/other-model", "by other-model"), ("stub/stub-model", "by stub-model")]),
 };
 
 /// Claude Code through its ACP adapter.
@@ -122,6 +132,7 @@ pub const CLAUDE: Recipe = Recipe {
     run: "run",
     loses_young_sessions: false,
     takes_half_for_whole: false,
+    models: Some([("opus", "by claude-opus"), ("haiku", "by claude-haiku")]),
 };
 
 /// Claude Code without the adapter: the program that the adapter's package brings along.
@@ -139,6 +150,7 @@ pub const CLAUDE_CLI: Recipe = Recipe {
         "--permission-prompt-tool",
         "stdio",
     ],
+    models: Some([("first-model", "by first-model"), ("second-model", "by second-model")]),
     ..CLAUDE
 };
 
@@ -169,6 +181,7 @@ pub const CODEX: Recipe = Recipe {
     run: "escape",
     loses_young_sessions: false,
     takes_half_for_whole: false,
+    models: Some([("gpt-6.1-sol[low]", "by gpt-6.1-sol"), ("gpt-6.1-sol[high]", "by gpt-6.1-sol")]),
 };
 
 /// All of them.

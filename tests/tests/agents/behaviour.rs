@@ -25,6 +25,11 @@ macro_rules! agents {
             }
 
             #[test]
+            fn works_with_the_model_that_was_chosen() {
+                super::works_with_the_model_that_was_chosen($recipe);
+            }
+
+            #[test]
             fn asks_before_its_tool_runs_and_obeys() {
                 super::asks_before_its_tool_runs_and_obeys($recipe);
             }
@@ -132,6 +137,46 @@ fn keeps_its_key_to_itself(recipe: Recipe) {
                 assert!(!has(&fs::read(&path).unwrap()), "{} has the key", path.display());
             }
         }
+    }
+}
+
+/// At its creation, and when it is changed later; what the agent does not have is refused.
+fn works_with_the_model_that_was_chosen(recipe: Recipe) {
+    let world = World::new(recipe);
+    let Some([(first, asked_first), (second, asked_second)]) = recipe.models else {
+        let other = ["run", "--agent", recipe.name, "--name", "s", "--model", "no-such-model", "[[say no]]"];
+        let refused = world.skep(other).run().exits(1);
+        assert!(refused.stderr.contains("does not offer the model `no-such-model`"), "{refused}");
+        return;
+    };
+    let asked = |words: &str, model: &str| {
+        let requests = world.requests();
+        let by = requests.lines().any(|line| line.contains(words) && line.contains(model));
+        assert!(by, "no {model} for {words}:\n{requests}\n{}", world.story());
+    };
+    let run = [
+        "run",
+        "--agent",
+        recipe.name,
+        "--name",
+        "s",
+        "--model",
+        first,
+        "[[mark kiwi]] [[say good morning]]",
+    ];
+    completed(&world, &world.skep(run).run(), "good morning");
+    asked("good morning", asked_first);
+    let _set = world.skep(["set", "s", "--model", second]).run().ok().says(second);
+    completed(&world, &world.run("[[mark fig]] [[say good night]]"), "marks: kiwi, fig}");
+    asked("good night", asked_second);
+    assert_eq!(world.session()["options"]["model"], second);
+    if recipe.name != CLAUDE_CLI.name {
+        let refused = world.skep(["set", "s", "--model", "no-such-model"]).run().exits(4);
+        assert!(
+            refused.stderr.contains(first) || refused.stderr.contains("more"),
+            "it says which: {refused}"
+        );
+        assert_eq!(world.session()["options"]["model"], second, "nothing changed");
     }
 }
 

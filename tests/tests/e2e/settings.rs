@@ -41,7 +41,8 @@ fn n2_changed_settings_are_shown_journalled_and_outlive_worker_and_daemon() {
     assert_eq!(session["options"]["idle_timeout_seconds"], 7200, "{session}");
     let denied = env.skep(["prompt", "s", "ask edit it"]).run();
     assert!(!denied.stdout.contains("needs you"), "the mode decides: {denied}");
-    let _used_up = env.skep(["prompt", "s", "say more"]).run().exits(1).says("limit of 2 turns");
+    let used_up = env.skep(["prompt", "s", "say more"]).run().exits(1);
+    assert!(used_up.stderr.contains("limit of 2 turns is used up; `skep set` raises it"), "{used_up}");
     let _raised = env.skep(["set", "s", "--reset", "max-turns"]).run().ok().says("default");
     let _on = env.skep(["prompt", "s", "say more"]).run().ok();
     let _closed = env.skep(["close", "s"]).run().ok();

@@ -69,7 +69,9 @@ fn serve(mut stream: TcpStream) -> Result<()> {
     let body: Value = serde_json::from_slice(&request.body).unwrap_or_default();
     let conversation = Conversation::read(&api, &body);
     let answer = Answer::to(&conversation);
-    say(&format!("{} {api:?} {:?} -> {answer:?}", request.path, conversation.directive()));
+    let model = body["model"].as_str().unwrap_or_default();
+    let directive = conversation.directive();
+    say(&format!("{} {api:?} {directive:?} -> {answer:?} by {model}", request.path));
     if let Answer::Fail(status) = answer {
         let error = json!({"code": status, "type": "invalid_request_error", "message": "the script says so"});
         return http::json(&mut stream, status, &json!({"type": "error", "error": error}));
