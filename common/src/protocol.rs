@@ -92,6 +92,10 @@ pub struct WorkerSettings {
 /// What a worker is asked to do.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a few at a time; the largest is written down and sent at once"
+)]
 pub enum Action {
     /// Create the session, or open one that exists (take its lease, rebuild queue and ids from the journal). The
     /// agent starts with the first prompt. Opening an open session is acknowledged.

@@ -23,8 +23,8 @@ use skep_common::session::{
     AgentProcess, Cause, SessionSnapshot, SessionSpec, SessionState, TurnOutcome, TurnSummary,
 };
 use skep_common::usage::{Tokens, Used};
-use skep_config::Settings;
 use skep_config::permissions::Rule;
+use skep_config::{AgentPreset, Settings};
 use skep_journal::{JournalError, Projection, Writer};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
@@ -321,6 +321,11 @@ enum Input {
 }
 
 impl Session {
+    /// How its agent is configured now, if it still is.
+    fn preset(&self) -> Option<&AgentPreset> {
+        self.shared.settings.agents.get(&self.spec.agent)
+    }
+
     async fn run(mut self) {
         if let Err(broken) = self.come_back().await {
             self.fail(&broken).await;

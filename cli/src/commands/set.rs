@@ -89,8 +89,8 @@ enum Setting {
 
 impl SetArgs {
     fn change(&self) -> Result<SessionChange, CliError> {
-        let mut change = SessionChange::default();
-        change.permission_mode = patch(self.permission_mode.map(Into::into));
+        let permission_mode = patch(self.permission_mode.map(Into::into));
+        let mut change = SessionChange { permission_mode, ..SessionChange::default() };
         let options = &mut change.options;
         options.model = self.patch(self.model.clone(), Setting::Model)?;
         options.limits.max_turns = self.patch(self.max_turns, Setting::MaxTurns)?;

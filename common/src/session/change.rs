@@ -50,7 +50,7 @@ impl<T> Patch<T> {
 }
 
 impl<T: PartialEq + Clone> Patch<T> {
-    fn between(from: &Option<T>, to: &Option<T>) -> Self {
+    fn between(from: Option<&T>, to: Option<&T>) -> Self {
         match to {
             _ if from == to => Self::Keep,
             None => Self::Reset,
@@ -239,28 +239,37 @@ impl SessionChange {
         let mode = (from.permission_mode != to.permission_mode).then_some(to.permission_mode);
         let keys = had.set.keys().chain(has.set.keys().filter(|key| !had.set.contains_key(*key)));
         let set = keys.filter_map(|key| {
-            let patch = Patch::between(&had.set.get(key).cloned(), &has.set.get(key).cloned());
+            let patch = Patch::between(had.set.get(key), has.set.get(key));
             (!patch.is_keep()).then(|| (key.clone(), patch))
         });
         Self {
             permission_mode: mode.map_or(Patch::Keep, Patch::To),
             options: OptionsChange {
-                when_busy: Patch::between(&had.when_busy, &has.when_busy),
+                when_busy: Patch::between(had.when_busy.as_ref(), has.when_busy.as_ref()),
                 limits: LimitsChange {
-                    max_turns: Patch::between(&had.limits.max_turns, &has.limits.max_turns),
-                    max_tokens: Patch::between(&had.limits.max_tokens, &has.limits.max_tokens),
-                    max_cost: Patch::between(&had.limits.max_cost, &has.limits.max_cost),
+                    max_turns: Patch::between(had.limits.max_turns.as_ref(), has.limits.max_turns.as_ref()),
+                    max_tokens: Patch::between(
+                        had.limits.max_tokens.as_ref(),
+                        has.limits.max_tokens.as_ref(),
+                    ),
+                    max_cost: Patch::between(had.limits.max_cost.as_ref(), has.limits.max_cost.as_ref()),
                 },
-                rules: Patch::between(&had.rules, &has.rules),
+                rules: Patch::between(had.rules.as_ref(), has.rules.as_ref()),
                 permission_timeout_seconds: Patch::between(
-                    &had.permission_timeout_seconds,
-                    &has.permission_timeout_seconds,
+                    had.permission_timeout_seconds.as_ref(),
+                    has.permission_timeout_seconds.as_ref(),
                 ),
-                turn_timeout_seconds: Patch::between(&had.turn_timeout_seconds, &has.turn_timeout_seconds),
-                idle_timeout_seconds: Patch::between(&had.idle_timeout_seconds, &has.idle_timeout_seconds),
-                model: Patch::between(&had.model, &has.model),
+                turn_timeout_seconds: Patch::between(
+                    had.turn_timeout_seconds.as_ref(),
+                    has.turn_timeout_seconds.as_ref(),
+                ),
+                idle_timeout_seconds: Patch::between(
+                    had.idle_timeout_seconds.as_ref(),
+                    has.idle_timeout_seconds.as_ref(),
+                ),
+                model: Patch::between(had.model.as_ref(), has.model.as_ref()),
                 set: set.collect(),
-                resume: Patch::between(&had.resume, &has.resume),
+                resume: Patch::between(had.resume.as_ref(), has.resume.as_ref()),
             },
         }
     }

@@ -41,6 +41,7 @@ const REPORTS: usize = 256;
 
 /// What a handle asks.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "a few at a time; each is answered at once")]
 pub(crate) enum Call {
     Create(CheckedCreate, ReplyTo<Created>),
     Act(SessionId, Act, ReplyTo<Reply>),

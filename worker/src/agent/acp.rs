@@ -77,6 +77,7 @@ pub(crate) enum ToAgent {
 
 /// What comes from an agent.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "the queue is short, and a start comes once")]
 pub(crate) enum FromAgent {
     /// Ready for prompts.
     Started(Started),

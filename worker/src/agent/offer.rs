@@ -69,8 +69,8 @@ impl Offer {
         if !later.options.is_empty() {
             self.options = later.options;
         }
-        self.modes = later.modes.or(self.modes.take());
-        self.models = later.models.or(self.models.take());
+        self.modes = later.modes.or_else(|| self.modes.take());
+        self.models = later.models.or_else(|| self.models.take());
     }
 
     /// Takes what an update of the session tells of it.

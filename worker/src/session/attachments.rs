@@ -40,10 +40,6 @@ impl From<NotTaken> for ApiError {
 type Named = (String, u64);
 
 impl Session {
-    fn preset(&self) -> Option<&AgentPreset> {
-        self.shared.settings.agents.get(&self.spec.agent)
-    }
-
     /// What the agent is known to take now.
     fn takes(&self) -> Option<Takes> {
         let of_preset = self.preset().and_then(AgentPreset::takes);

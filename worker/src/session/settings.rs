@@ -107,7 +107,7 @@ impl Session {
     ) -> Result<(), Broken> {
         let before = self.spec.settings();
         let change = SessionChange::between(&before, &before.changed(&asked));
-        if let Err(refused) = self.takes(&asked) {
+        if let Err(refused) = self.may_change(&asked) {
             return self.acknowledge(request, Err(refused.into()));
         }
         let stage = Stage::Starting;
@@ -121,7 +121,7 @@ impl Session {
     }
 
     /// Whether a change can be taken at all.
-    fn takes(&self, asked: &SessionChange) -> Result<(), ApiError> {
+    fn may_change(&self, asked: &SessionChange) -> Result<(), ApiError> {
         if let Some(ending) = &self.ending {
             return Err(ending.refusal());
         }
@@ -134,10 +134,6 @@ impl Session {
 
     fn driver(&self) -> Driver {
         self.preset().map(|preset| preset.driver).unwrap_or_default()
-    }
-
-    fn preset(&self) -> Option<&AgentPreset> {
-        self.shared.settings.agents.get(&self.spec.agent)
     }
 
     /// Checks, journals, obeys, and tells the agent.
