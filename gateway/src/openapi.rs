@@ -184,7 +184,9 @@ fn possible(method: &str, path: &str) -> impl Iterator<Item = u16> {
     let named: &[u16] = if path.contains('{') { &[404, 409, 422] } else { &[] };
     let asked: &[u16] = match (method, path) {
         ("get", path) if path.ends_with("/events") => &[410, 422, 426, 507],
-        ("get", path) if ["/logs", "/sessions", "/deliveries"].iter().any(|end| path.ends_with(end)) => {
+        ("get", path)
+            if ["/logs", "/sessions", "/deliveries", "/audit"].iter().any(|end| path.ends_with(end)) =>
+        {
             &[422]
         }
         ("get", _) => &[],

@@ -231,7 +231,7 @@ mod tests {
             "rules",
         ]);
         let json = serde_json::json!({"permission_mode": "plan", "options": {
-            "limits": {"max_turns": null, "max_cost": "2.5"}, "rules": null, "turn_timeout_seconds": 300,
+            "limits": {"max_turns": null, "max_cost": "2.50"}, "rules": null, "turn_timeout_seconds": 300,
             "model": "default", "set": {"effort": "high", "tone": null},
         }});
         assert_eq!(serde_json::to_value(wanted.unwrap()).unwrap(), json);

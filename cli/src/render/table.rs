@@ -330,9 +330,9 @@ mod tests {
         awake.agent_usage = Some(ProcessUsage { processes: 3, memory_bytes: 412 << 20, cpu_seconds: 3723.4 });
         asleep.why = Some(String::from("idle while memory was short"));
         insta::assert_snapshot!(sessions(&[awake, asleep], Columns::Long, now(), PLAIN), @r"
-        ID        NAME    STATE                                          AGENT  AGE  TURNS  TOKENS  COST  MEMORY   CPU    OPENED BY  DIRECTORY
-        1a2b3c4d  server  idle, kept awake: 1 background process (node)  shell  5m   0      -       -     412 MiB  1h02m  -          /srv/a
-        1a2b3c4d  old     hibernated (idle while memory was short)       shell  5m   0      -       -     -        -      -          /srv/a
+        ID        NAME    STATE                                          AGENT  AGE  MODE  MODEL  TURNS  TOKENS  COST  MEMORY   CPU    OPENED BY  DIRECTORY
+        1a2b3c4d  server  idle, kept awake: 1 background process (node)  shell  5m   ask   -      0      -       -     412 MiB  1h02m  -          /srv/a
+        1a2b3c4d  old     hibernated (idle while memory was short)       shell  5m   ask   -      0      -       -     -        -      -          /srv/a
         ");
         assert_eq!([seconds(0.04), seconds(59.95), seconds(61.0)], ["0.0s", "60.0s", "1m01s"]);
         assert_eq!([bytes(1023), bytes(1 << 20)], ["0 KiB", "1 MiB"]);

@@ -155,7 +155,7 @@ fn q5_unknown_routes_are_404_and_wrong_methods_405_in_our_own_words() {
         ("GET", "/api/v1/daemon/stop".to_owned()),
         ("PUT", "/api/v1/sessions".to_owned()),
         ("DELETE", "/api/v1/daemon".to_owned()),
-        ("PATCH", format!("/api/v1/sessions/{id}")),
+        ("PUT", format!("/api/v1/sessions/{id}")),
     ] {
         let _refused = api.request(method, &path, None).refuses(405, "method_not_allowed");
     }

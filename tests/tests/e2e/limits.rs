@@ -44,7 +44,10 @@ fn n11_a_turn_that_goes_beyond_a_limit_ends_so_and_the_next_prompt_is_refused() 
     let end = last_end(&env);
     assert_eq!((&end["outcome"], &end["cause"]), (&json!("limit"), &json!("limit")), "{end}");
     let refused = env.skep(["prompt", "n", "say more"]).run().exits(1);
-    assert!(refused.stderr.contains("used up") && refused.stderr.contains("new session"), "{refused}");
+    assert!(
+        refused.stderr.contains("used up") && refused.stderr.contains("`skep set` raises it"),
+        "{refused}"
+    );
     let conflict = run(&env, &["--max-cost", "9"], "say more").exits(2);
     assert!(conflict.stderr.contains("limits"), "{conflict}");
     let ended = env.skep(["run", "--agent", "fake", "step 400\nstep 700\nwait"]).run().exits(1);
