@@ -269,8 +269,9 @@ impl Worker {
         segments.sort();
         let mut events = Vec::new();
         for segment in segments.iter().filter(|path| path.extension().is_some_and(|ext| ext == "jsonl")) {
-            for line in std::fs::read(segment).unwrap().split(|byte| *byte == b'\n').skip(1) {
-                if !line.is_empty() {
+            for line in std::fs::read(segment).unwrap().split_inclusive(|byte| *byte == b'\n').skip(1) {
+                // The last one may be under way.
+                if line.ends_with(b"\n") {
                     let record = Record::from_json(line).unwrap();
                     events.push(record.event);
                     assert_eq!(record.seq, events.len() as u64, "gapless");
