@@ -1,5 +1,8 @@
 //! Clients in Python: `websockets`, and the parser of OpenMetrics.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
+
 use super::*;
 use skep_tests::wait::wait_until;
 
@@ -89,4 +92,27 @@ fn r2_a_parser_of_openmetrics_understands_every_number() {
     assert!(value("skep_daemon_memory_bytes", "", "") > 1e6);
     assert!(value("skep_tokens_total", "kind", "input") >= 7.0);
     assert!(value("skep_tokens_total", "kind", "output") >= 5.0);
+}
+
+#[test]
+fn g3_no_moment_of_a_start_under_a_hostile_umask_lets_anybody_at_the_socket() {
+    assert!(nix::unistd::geteuid().is_root(), "this test has another user try: run it as root");
+    let env = TestEnv::new();
+    std::fs::set_permissions(env.root(), Permissions::from_mode(0o755)).unwrap();
+    let socket = env.state().join("skepd.sock");
+    let mut racer = python(&env, "race.py").arg(&socket).stdin_open().start();
+    wait_until("both looks", || racer.stdout_so_far().matches("looks").count() == 2);
+    for _ in 0..3 {
+        let start = "umask 000; exec \"$0\" daemon start";
+        let _started = env.program("/bin/sh".as_ref()).args(["-c", start]).arg(env.bin()).run().ok();
+        let _stopped = env.skep(["daemon", "stop"]).run().ok();
+    }
+    racer.close_stdin();
+    let seen = racer.finish().ok();
+    assert!(!seen.stdout.contains("connected"), "{seen}");
+    let modes =
+        |what: &str| seen.stdout.lines().filter_map(|line| line.strip_prefix(what)).collect::<Vec<_>>();
+    assert_eq!(modes("directory "), ["700"], "{seen}");
+    let sockets = modes("socket ");
+    assert!(!sockets.is_empty() && sockets.iter().all(|mode| mode.ends_with("00")), "{seen}");
 }
