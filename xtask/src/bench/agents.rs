@@ -118,7 +118,7 @@ fn wake(table: &mut Table, env: &TestEnv, api: &Api) -> Result<()> {
     }
     let floor = median(&mut loads);
     table.add(
-        "wake to first token (agent's own load: floor), median",
+        "wake to first token; waits 300 ms for history, as with any agent that skep does not know",
         Unit::Millis,
         median(&mut samples),
         None,
