@@ -128,7 +128,7 @@ async fn read_up_to(
 }
 
 fn json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Failure> {
-    let absent = matches!(bytes.trim_ascii(), b"" | b"null");
+    let absent = bytes.is_empty() || serde_json::from_slice::<()>(bytes).is_ok();
     parse(if absent { b"{}" } else { bytes })
 }
 
@@ -293,6 +293,11 @@ mod tests {
 
     #[test]
     fn an_absent_body_stands_for_no_fields() {
-        assert_eq!(parse::<CancelRequest>(b"{}").unwrap(), CancelRequest::default());
+        for absent in [&b""[..], b"null", b" null\n", b"{}"] {
+            assert_eq!(json::<CancelRequest>(absent).unwrap(), CancelRequest::default());
+        }
+        for nonsense in [&b" "[..], b"\x0c", b"[]", b"nul"] {
+            assert!(json::<CancelRequest>(nonsense).is_err(), "{nonsense:?}");
+        }
     }
 }
