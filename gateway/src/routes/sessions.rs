@@ -193,13 +193,14 @@ pub(crate) async fn change(
 }
 
 /// An agent must not loosen what holds it, nor raise its own limits: no process inside a session changes settings. To let
-/// a session do things without asking is to approve them ahead.
+/// a session do things without asking, or spend more, is to approve that ahead.
 async fn check_change(asker: &Asker, request: &SessionChange) -> Result<(), Failure> {
     let rules = request.options.rules.wanted().map(Vec::as_slice).unwrap_or_default();
-    // Without its own rules, those that deny are gone too.
-    let loosens = !request.options.rules.is_keep();
-    if allows_unasked(request.permission_mode.wanted().copied(), rules) || loosens {
-        asker.must_hold(Scope::Approve, "let a session do things without asking")?;
+    let options = &request.options;
+    // Without its own rules, those that deny are gone too; an agent's own option may be the one that ends its questions.
+    let loosens = !options.rules.is_keep() || !options.set.is_empty() || !options.limits.is_empty();
+    if loosens || allows_unasked(request.permission_mode.wanted().copied(), rules) {
+        asker.must_hold(Scope::Approve, "change what a session may do or spend without asking")?;
     }
     asker.must_be_outside("change a session's settings").await
 }

@@ -61,21 +61,30 @@ fn q3_a_token_that_may_prompt_changes_settings_but_approves_nothing_ahead() {
     let patch = |token: &str, session: &str, body: &Value| {
         call(at, token, "PATCH", &format!("/sessions/{session}"), body)
     };
-    let tighter = json!({"permission_mode": "plan", "options": {"limits": {"max_turns": 7}}});
+    let tighter = json!({"permission_mode": "plan", "options": {"turn_timeout_seconds": 60}});
     let _refused = patch(&reader, "own", &tighter).refuses(403, "forbidden");
     let _refused = patch(&writer, "other", &tighter).refuses(403, "forbidden");
     let done = patch(&writer, "own", &tighter).is(200).json();
     assert_eq!(done["session"]["permission_mode"], "plan", "{done}");
-    assert_eq!(done["changed"][1], json!({"setting": "limits.max_turns", "takes_effect": "now"}), "{done}");
+    assert_eq!(
+        done["changed"][1],
+        json!({"setting": "turn_timeout_seconds", "takes_effect": "now"}),
+        "{done}"
+    );
     for looser in [
         json!({"permission_mode": "bypass"}),
         json!({"permission_mode": "accept-edits"}),
         json!({"options": {"rules": [{"tool": "execute", "action": "allow"}]}}),
         json!({"options": {"rules": null}}),
+        json!({"options": {"limits": {"max_turns": 7}}}),
     ] {
         let _refused = patch(&writer, "own", &looser).refuses(403, "forbidden");
         let _done = patch(&owner, "own", &looser).is(200);
     }
+    // An agent's own option may be the one that ends its questions.
+    let option = json!({"options": {"set": {"quiet": "yes"}}});
+    let _refused = patch(&writer, "own", &option).refuses(403, "forbidden");
+    let _set = patch(&owner, "own", &option).is(200);
     // Approving alone is no order to change anything.
     let _refused = patch(&approver, "own", &tighter).refuses(403, "forbidden");
     for (body, status, code) in [
