@@ -126,7 +126,11 @@ fn n4_kill_and_release_end_the_whole_tree_and_kill_keeps_the_output() {
         assert!(told.contains(&String::from("{}")), "{told:?}");
         assert!(told.contains(&String::from(r#"{"exitCode":null,"signal":"SIGKILL"}"#)), "{told:?}");
         match (end, told.iter().find(|answer| answer.contains("output"))) {
-            ("kill", Some(shown)) => assert_eq!(output(shown).lines().count(), 2),
+            // A shell may say of a child that it was killed before it.
+            ("kill", Some(shown)) => {
+                let shown = output(shown);
+                assert!(pids.iter().all(|pid| shown.lines().any(|line| line == pid.to_string())), "{shown}");
+            }
             ("release", None) => assert!(told.contains(&String::from("error -32002 no_terminal"))),
             _ => panic!("{told:?}"),
         }
@@ -186,7 +190,8 @@ fn n5_a_command_that_runs_in_a_terminal_keeps_its_session_awake() {
     world.ask(session, &json!([create("exec sleep 1000")]));
     let release = || Action::Release { session, cause: Cause::Memory };
     let Reply::Error { error } = world.worker.request(release()) else { panic!("it was let go of") };
-    assert!(error.message.contains("kept awake: 1 background process (sleep)"), "{}", error.message);
+    // It may not have become `sleep` yet.
+    assert!(error.message.contains("kept awake: 1 background process ("), "{}", error.message);
     assert_eq!(world.ask(session, &json!([of("release")])), ["{}"]);
     assert!(matches!(world.worker.request(release()), Reply::Done { .. }));
     world.worker.shut_down();
