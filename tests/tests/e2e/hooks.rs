@@ -237,6 +237,8 @@ fn a_command_hears_of_a_parked_worker_and_of_a_turns_end_on_its_standard_input()
     let _parked = env.skep(["worker", "park", worker.as_str().unwrap()]).run().ok();
     let line = lines(2)[1].clone();
     assert!(line.starts_with("worker_parked ") && line.contains(worker.as_str().unwrap()), "{line}");
+    // What a daemon that stops has not heard the end of is told again.
+    wait_for("both deliveries", || (deliveries(&env, "delivered").len() == 2).then_some(()));
     // It is still parked after a restart, which is no news.
     let _restarted = env.skep(["daemon", "restart"]).run().ok();
     let _test = env.skep(["hooks", "test", "c"]).run().ok();
